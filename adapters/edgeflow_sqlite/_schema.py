@@ -1,0 +1,176 @@
+"""The tables in the file, and the views and triggers of each connection.
+
+The views and triggers are temporary, so code and file cannot disagree. One
+INSERT into `ef_commit` is one commit: an implicit transaction of its own, which
+no cancelled await can split. `raise(abort)` rolls the whole statement back.
+"""
+
+# ruff: noqa: S608 - every part of a statement is a constant of this module
+
+from __future__ import annotations
+
+from functools import cache
+
+APPLICATION_ID = int.from_bytes(b"edgf", "big")
+"""`pragma application_id` of a file that is ours."""
+VERSION = 1
+"""`pragma user_version` of the tables below."""
+OLDEST_SQLITE = (3, 37, 0)  # STRICT tables: https://sqlite.org/stricttables.html
+
+TABLES = (
+    """create table ef_head(
+      id text primary key, seq integer not null, token blob not null,
+      workflow text not null, status text not null, wake_at real, due real,
+      awaits text not null, updated real not null, lease real not null,
+      worker text not null) strict, without rowid""",
+    "create index ef_head_due on ef_head(due) where due is not null",
+    """create table ef_frame(
+      instance text not null, seq integer not null, snap integer not null,
+      body blob not null, primary key(instance, seq)) strict, without rowid""",
+    # A consumed message keeps its row, with unread = 0 and no body.
+    """create table ef_inbox(
+      n integer primary key, instance text not null, id text not null,
+      name text not null, body blob, at real not null,
+      unread integer not null default 1, unique(instance, id)) strict""",
+    # Of the unread only: consumed ids must not make commits dearer.
+    "create index ef_inbox_unread on ef_inbox(instance, name, at) where unread",
+)
+
+COMMIT_COLUMNS = (
+    *("instance", "seq", "first", "last", "opens", "token", "snap", "body"),
+    *("workflow", "status", "wake_at", "due", "awaits", "now", "lease", "worker"),
+    # JSON, or null for none: [id, …], [[id, start, length], …] and
+    # [[to, id, name, start, length, at], …]; start counts from 1 in `bodies`.
+    *("acks", "restored", "sends", "bodies"),
+)
+
+_ENDED = "('completed','failed','cancelled')"
+
+_FRAME = """
+  insert into ef_frame
+    values(new.instance, new.seq, new.snap and new.seq = new.first, new.body);
+"""
+
+# What an unread message under an awaited name does to `due`. `ef_head` is the row
+# to be updated; one statement for the receivers and one for the committer itself,
+# because an `or` between them is five times dearer.
+_WAKE = """
+  update ef_head set due = (
+      select min(i.at) from ef_inbox i where i.instance = ef_head.id and i.unread
+        and i.name in (select value from json_each(ef_head.awaits)))
+    where {} and status = 'suspended' and exists(
+      select 1 from ef_inbox i where i.instance = ef_head.id and i.unread
+        and i.at < ifnull(ef_head.due, 9e99)
+        and i.name in (select value from json_each(ef_head.awaits)));
+"""
+_WAKE_RECEIVERS = _WAKE.format(
+    "id in (select json_extract(value, '$[0]') from json_each(new.sends))"
+)
+_WAKE_SELF = _WAKE.format("id = new.instance and new.status = 'suspended'")
+
+_REST = f"""
+  {_FRAME}
+  delete from ef_frame
+    where new.snap and instance = new.instance and seq < new.first;
+  update ef_inbox set unread = 0, body = null
+    where instance = new.instance and id in (select value from json_each(new.acks));
+  update ef_inbox set unread = 1, body = ifnull(substr(
+      new.bodies, json_extract(j.value, '$[1]'), json_extract(j.value, '$[2]')), x'')
+    from json_each(new.restored) j
+    where instance = new.instance and ef_inbox.id = json_extract(j.value, '$[0]');
+  insert into ef_inbox(instance, id, name, body, at)
+    select json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+      json_extract(value, '$[2]'),
+      ifnull(substr(new.bodies, json_extract(value, '$[3]'),
+        json_extract(value, '$[4]')), x''),  -- substr of an empty blob is null
+      json_extract(value, '$[5]')
+    from json_each(new.sends) where not exists(
+      select 1 from ef_head h
+      where h.id = json_extract(value, '$[0]') and h.status in {_ENDED})
+    on conflict(instance, id) do nothing;
+  {_WAKE_RECEIVERS}
+  {_WAKE_SELF}
+"""
+
+CONNECTION = (
+    f"""create temp view ef_commit as
+      select {", ".join(f"null as {name}" for name in COMMIT_COLUMNS)}""",
+    # The conditions exclude each other: triggers on one row fire in no order.
+    # None holds for a row of nulls, which fills a group up.
+    f"""create temp trigger ef_part instead of insert on ef_commit
+      when not new.last begin {_FRAME} end""",
+    f"""create temp trigger ef_first instead of insert on ef_commit
+      when new.last and new.first = 1 begin
+      insert into ef_head values(new.instance, new.seq, new.token, new.workflow,
+        new.status, new.wake_at, new.due, new.awaits, new.now, new.lease, new.worker);
+      {_REST} end""",
+    f"""create temp trigger ef_next instead of insert on ef_commit
+      when new.last and new.first > 1 begin
+      update ef_head set seq = new.seq, token = new.token, workflow = new.workflow,
+          status = new.status, wake_at = new.wake_at, due = new.due,
+          awaits = new.awaits, updated = new.now, lease = new.lease,
+          worker = new.worker
+        where id = new.instance and seq = new.first - 1
+          and (token = new.token or new.opens);
+      select raise(abort, 'ef:conflict') where changes() = 0;
+      {_REST} end""",
+    """create temp view ef_send as
+      select null as instance, null as id, null as name, null as body, null as at""",
+    f"""create temp trigger ef_put instead of insert on ef_send begin
+      select raise(abort, 'ef:known') where exists(
+        select 1 from ef_inbox where instance = new.instance and id = new.id);
+      select raise(abort, 'ef:finished') where exists(
+        select 1 from ef_head where id = new.instance and status in {_ENDED});
+      insert into ef_inbox(instance, id, name, body, at)
+        values(new.instance, new.id, new.name, new.body, new.at);
+      update ef_head set due = new.at
+        where id = new.instance and status = 'suspended'
+          and new.at < ifnull(due, 9e99)
+          and new.name in (select value from json_each(awaits));
+      end""",
+    "create temp view ef_delete as select null as instance",
+    """create temp trigger ef_forget instead of insert on ef_delete begin
+      delete from ef_head where id = new.instance;
+      delete from ef_frame where instance = new.instance;
+      delete from ef_inbox where instance = new.instance; end""",
+)
+
+SEND = "insert into ef_send values(?, ?, ?, ?, ?)"
+DELETE = "insert into ef_delete values(?)"
+
+UNREAD = """select n, id, name, body, at from ef_inbox indexed by ef_inbox_unread
+  where instance = ? and unread order by n"""
+
+# One statement is one snapshot.
+LOAD = """
+  select 0 as kind, seq as n, token as body, workflow as a, status as b,
+      wake_at as at, awaits as c, updated as d
+    from ef_head where id = :instance
+  union all select 1, seq, body, null, null, null, null, null
+    from ef_frame where instance = :instance
+  union all select 2, n, body, id, name, at, null, null
+    from ef_inbox indexed by ef_inbox_unread where instance = :instance and unread
+"""
+
+# Heads that must not be claimed have no `due`.
+CLAIM = """update ef_head set lease = :until, worker = :worker where id in (
+    select id from ef_head where due <= :now and lease <= :now
+    order by due, id limit :limit)
+  returning due, id"""
+
+RENEW = f"""update ef_head set lease = :until
+  where id = :instance and token = :token and status not in {_ENDED} returning 1"""
+
+FIND = """select id, seq, token, workflow, status, wake_at, awaits, updated
+  from ef_head {where} order by id limit :limit"""
+
+STATE = """select a.application_id, u.user_version,
+    (select count(*) from sqlite_master)
+  from pragma_application_id a, pragma_user_version u"""
+
+
+@cache
+def insert_commits(rows: int) -> str:
+    """Return the statement that writes `rows` rows of `COMMIT_COLUMNS`."""
+    row = f"({','.join('?' * len(COMMIT_COLUMNS))})"
+    return f"insert into ef_commit values {','.join([row] * rows)}"

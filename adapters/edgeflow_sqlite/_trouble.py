@@ -1,0 +1,84 @@
+"""What SQLite's errors mean, as sentences that say what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from edgeflow.errors import OutcomeUnknown, StoreError, StoreUnavailable
+
+TAKEN = {
+    sqlite3.SQLITE_CONSTRAINT_TRIGGER,  # raise(abort, …)
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+}
+"""Codes of an `IntegrityError` that mean: another writer was there first."""
+
+_MISUSE = (
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+)
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether somebody else holds a lock."""
+    return _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def is_trouble(error: sqlite3.Error) -> bool:
+    """Whether the file or its disk is the cause, and not what we asked for."""
+    return not isinstance(error, _MISUSE)
+
+
+def explain(
+    error: sqlite3.Error, path: str, patience: float, *, committing: bool = False
+) -> StoreError:
+    """Turn an error of SQLite into ours; `patience` is the busy timeout in seconds."""
+    code = _code(error)
+    if code == sqlite3.SQLITE_IOERR and committing:
+        # A failed fsync may have left the frames in the log all the same.
+        return OutcomeUnknown(f"the disk failed while {path} was written: {error}")
+    if is_busy(error):
+        return StoreUnavailable(
+            f"another program holds a lock on {path} and kept it for {patience:g} s: "
+            "close it there, then try again"
+        )
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return StoreUnavailable(_cannot_open(Path(path)))
+    text = _SENTENCES.get(code, "SQLite refused to work on {path}: {error}")
+    return StoreUnavailable(text.format(path=path, error=error))
+
+
+_SENTENCES = {
+    sqlite3.SQLITE_FULL: "the disk with {path} is full: make room, then try again",
+    sqlite3.SQLITE_READONLY: (
+        "{path} is read-only for this process: "
+        "allow it to write the file and its directory"
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "{path} is not a SQLite database: name another file, or move this one away"
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "{path} is damaged ({error}): restore a copy, or try the .recover command of "
+        "the sqlite3 shell"
+    ),
+    sqlite3.SQLITE_IOERR: "the disk with {path} failed ({error}): check it",
+}
+
+
+def _cannot_open(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"there is no directory {path.parent} for {path.name}: create it"
+    if path.is_dir():
+        return f"{path} is a directory: name a file in it"
+    return (
+        f"{path} cannot be opened: allow this process to write the file and its "
+        "directory"
+    )
+
+
+def _code(error: sqlite3.Error) -> int:
+    """Return the primary code; errors of the module itself have none."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

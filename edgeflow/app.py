@@ -1,0 +1,447 @@
+"""`App`: workflows and a store, put together; start, run, drive, find."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from edgeflow.clock import Clock, SystemClock, seconds
+from edgeflow.context import Context
+from edgeflow.engine.frames import Codec, PlainCodec
+from edgeflow.engine.journal import Wiring
+from edgeflow.engine.observing import Observers
+from edgeflow.engine.scope import checked_name
+from edgeflow.engine.settings import Body, Settings
+from edgeflow.engine.threads import Threads
+from edgeflow.engine.worker import Plan, Worker, refused
+from edgeflow.errors import (
+    AlreadyExists,
+    BodyError,
+    ConfigError,
+    DefinitionError,
+    Fenced,
+    Unencodable,
+    UnknownWorkflow,
+    ValueTooLarge,
+)
+from edgeflow.handle import Handle, info_of, unwrap
+from edgeflow.session import Session
+from edgeflow.store import Query, Status, Store
+from edgeflow.stores import DEFAULT_URL, store_from_url
+from edgeflow.workflows import Workflow, WorkflowDecorator, define
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import timedelta
+    from types import TracebackType
+    from typing import Literal, Self
+
+    from edgeflow.engine.run import Run
+    from edgeflow.engine.settings import Durability
+    from edgeflow.events import Observer
+    from edgeflow.outcome import Info, Outcome
+
+In = TypeVar("In")
+R = TypeVar("R")
+
+MAX_ID = 255
+
+
+class App:
+    """Workflows over one store.
+
+    `async with app:` makes this process a worker that wakes due instances. Without
+    it each call opens what it needs and closes it again.
+    """
+
+    def __init__(
+        self,
+        store: Store | str | None = None,
+        *,
+        workflows: Iterable[Workflow[Any, Any]] = (),
+        durability: Durability = "step",
+        linger: float | timedelta = 0.1,
+        lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
+        version: str | None = None,
+        codec: Codec | None = None,
+        observers: Sequence[Observer] = (),
+        strict_names: bool = False,
+        max_dirty_bytes: int = 256 * 1024,
+        max_dirty_age: float = 1.0,
+        max_parked: int = 1000,
+        lease: float = 30.0,
+        poll: float = 1.0,
+        grace: float = 8.0,
+        margin: float = 1.0,
+        clock: Clock | None = None,
+    ) -> None:
+        """Put an app together; nothing is opened yet.
+
+        Args:
+            store: a store, or its URL; default: EDGEFLOW_STORE, else
+                sqlite:///edgeflow.db.
+            workflows: made with `@workflow` elsewhere.
+            durability: when a step's result is flushed: "step" (before the body gets
+                it), "behind" (at once, in the background), "suspend" (with the next
+                suspension or gate).
+            linger: waits up to this many seconds are spent in memory.
+            lifespan: gives an async context manager of the live objects that steps
+                find as `current_step().resources`.
+            version: of the code; another one reopens blocked instances.
+            codec: wraps all bytes that go to the store.
+            observers: each is called with every `Event`, after its commit.
+            strict_names: refuse a second use of a name in one scope.
+            max_dirty_bytes: flush when so many bytes are dirty, in every mode.
+            max_dirty_age: seconds that anything stays dirty while steps run.
+            max_parked: instances at rest kept in memory by a worker.
+            lease: seconds for which a running instance is left alone by others.
+            poll: seconds between looks for due instances.
+            grace: seconds that running steps get to end when the app is left.
+            margin: seconds before the deadline of `drive` at which steps are cut.
+            clock: for tests.
+
+        Raises:
+            ConfigError: if the store's URL is not known.
+            DefinitionError: if two workflows have one name.
+        """
+        if store is None:
+            store = os.environ.get("EDGEFLOW_STORE", DEFAULT_URL)
+        self.store: Store = store_from_url(store) if isinstance(store, str) else store
+        self.version = version
+        self.clock: Clock = clock or SystemClock()
+        self._workflows: dict[str, Workflow[Any, Any]] = {}
+        self._worker_name = f"{socket.gethostname()}:{os.getpid()}"
+        wiring = Wiring(
+            self.store, self.clock, codec or PlainCodec(), self._worker_name, version
+        )
+        self._observers = observing = Observers(observers, self.clock)
+        chance, threads = random.Random(), Threads()  # noqa: S311  jitter is no secret
+
+        def make_worker(resources: Callable[[], Any]) -> Worker:
+            def settings(name: str) -> Settings:
+                known = self._workflows.get(name)
+                return Settings(
+                    threads=threads,
+                    chance=chance.random,
+                    sent=worker.ring,
+                    observers=observing,
+                    resources=resources(),
+                    durability=(known and known.durability) or durability,
+                    linger=seconds(linger),
+                    max_dirty_bytes=max_dirty_bytes,
+                    max_dirty_age=max_dirty_age,
+                    lease=lease,
+                    grace=grace,
+                    strict_names=strict_names,
+                )
+
+            worker = Worker(
+                wiring,
+                Plan(
+                    settings=settings,
+                    body=self._body,
+                    decode=self._decode,
+                    token=lambda: os.urandom(16),
+                    lease=lease,
+                    poll=poll,
+                    max_parked=max_parked,
+                    grace=grace,
+                    margin=margin,
+                ),
+            )
+            return worker
+
+        self.wiring = wiring
+        self.session = Session(wiring, make_worker, lifespan)
+        self._open: AsyncExitStack | None = None
+        for known in workflows:
+            self.register(known)
+
+    # --- workflows --------------------------------------------------------------
+
+    @overload
+    def workflow(
+        self, function: Callable[[Context, In], Coroutine[Any, Any, R]], /
+    ) -> Workflow[In, R]: ...
+    @overload
+    def workflow(
+        self, function: Callable[[Context], Coroutine[Any, Any, R]], /
+    ) -> Workflow[None, R]: ...
+    @overload
+    def workflow(
+        self, /, *, name: str | None = None, durability: Durability | None = None
+    ) -> WorkflowDecorator: ...
+    def workflow(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        durability: Durability | None = None,
+    ) -> Any:
+        """Make an `async def` a workflow of this app; see `edgeflow.workflow`."""
+        if function is None:
+            return lambda function: self.register(define(function, name, durability))
+        return self.register(define(function, name, durability))
+
+    def register(self, workflow: Workflow[In, R]) -> Workflow[In, R]:
+        """Add a workflow that was made elsewhere.
+
+        Raises:
+            DefinitionError: if another one has its name.
+        """
+        known = self._workflows.setdefault(workflow.name, workflow)
+        if known is not workflow:
+            raise DefinitionError(f"two workflows are called {workflow.name!r}")
+        return workflow
+
+    def find_workflow(self, workflow: Workflow[Any, Any] | str) -> Workflow[Any, Any]:
+        """Look a workflow up.
+
+        Raises:
+            UnknownWorkflow: if it is not registered here.
+        """
+        name = workflow if isinstance(workflow, str) else workflow.name
+        known = self._workflows.get(name)
+        if known is None or workflow not in (name, known):
+            raise UnknownWorkflow(name, sorted(self._workflows))
+        return known
+
+    @property
+    def workflows(self) -> tuple[Workflow[Any, Any], ...]:
+        """The registered workflows, in the order of their registration."""
+        return tuple(self._workflows.values())
+
+    def observe(self, observer: Observer) -> None:
+        """Add an observer; it hears what happens from now on."""
+        self._observers.add(observer)
+
+    def use_store(self, store: Store | str) -> None:
+        """Work on another store; say so before anything is opened.
+
+        Raises:
+            ConfigError: if the URL is not known, or the app is open.
+        """
+        if self.session.is_open:
+            raise ConfigError("use_store: the app is open already")
+        self.store = store_from_url(store) if isinstance(store, str) else store
+        self.wiring.store = self.store
+
+    def known(self, name: str) -> Workflow[Any, Any] | None:
+        """Give the workflow of this name, if it is registered here."""
+        return self._workflows.get(name)
+
+    def _body(self, name: str) -> Body:
+        known = self._workflows.get(name)
+        if known is None:
+            return refused(
+                BodyError(str(UnknownWorkflow(name, sorted(self._workflows))))
+            )
+
+        def begin(run: Run) -> Coroutine[Any, Any, Any]:
+            ctx = Context(run)
+            if not known.takes_input:
+                return known.function(ctx)
+            value = known.input_converter().decode(run.journal.start["input"])
+            return known.function(ctx, value)
+
+        return Body(begin, lambda output: known.output_converter().encode(output))
+
+    def _decode(self, name: str, output: Any) -> Any:
+        known = self._workflows.get(name)
+        return known.output_converter().decode(output) if known else output
+
+    # --- running ----------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        stack = AsyncExitStack()
+        await stack.enter_async_context(self.session.using(serves=True))
+        self._open = stack
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        stack, self._open = self._open, None
+        if stack is not None:
+            await stack.__aexit__(kind, error, traceback)
+
+    async def start(
+        self,
+        workflow: Workflow[In, R] | str,
+        input: In | None = None,
+        *,
+        id: str | None = None,
+        on_conflict: Literal["attach", "fail"] = "attach",
+    ) -> Handle[R]:
+        """Start an instance; its input is durable when this returns.
+
+        Within `async with app` it runs here at once, else when somebody drives it.
+
+        Args:
+            workflow: or its name.
+            input: what the body gets.
+            id: of the instance; default: a new one.
+            on_conflict: if the id is taken, "attach" to what is there, or "fail".
+
+        Raises:
+            UnknownWorkflow: if it is not registered here.
+            Unencodable: if the input does not fit; nothing was written.
+            AlreadyExists: if the id belongs to another workflow, or on "fail".
+            StoreUnavailable: if it could not be written.
+        """
+        async with self.session.using(runs=False) as worker:
+            return await self._start(
+                worker, workflow, input, id, on_conflict, run=worker.serving
+            )
+
+    async def run(
+        self,
+        workflow: Workflow[In, R] | str,
+        input: In | None = None,
+        *,
+        id: str | None = None,
+    ) -> R:
+        """Start an instance, or attach to it, and stay until its result is there.
+
+        Raises:
+            WorkflowFailed: if its body raised.
+            WorkflowCancelled: if it was cancelled.
+            WorkflowBlocked: if it needs corrected code.
+            Fenced: if another process took it over.
+            StoreUnavailable: if it could not be flushed; run it again to go on.
+        """
+        async with self.session.using(runs=True) as worker:
+            handle = await self._start(worker, workflow, input, id, "attach", run=True)
+            result: R = unwrap(handle.id, await worker.attend(handle.id))
+            return result
+
+    async def _start(
+        self,
+        worker: Worker,
+        workflow: Workflow[Any, R] | str,
+        value: Any,
+        instance: str | None,
+        on_conflict: str,
+        *,
+        run: bool,
+    ) -> Handle[R]:
+        known = self.find_workflow(workflow)
+        instance = checked_id(instance) if instance is not None else new_id()
+        plain = encode_input(known, value)
+        try:
+            await worker.start(instance, known.name, plain, run=run)
+        except ValueTooLarge as error:
+            raise ValueTooLarge(f"input of {known.name!r}", error.why) from None
+        except Fenced:
+            await self._attach(instance, known, on_conflict)
+        return Handle(self, instance, known)
+
+    async def _attach(
+        self, instance: str, known: Workflow[Any, Any], on_conflict: str
+    ) -> None:
+        if on_conflict == "fail":
+            raise AlreadyExists(f"instance {instance!r} exists already")
+        loaded = await self.store.load(instance)
+        if loaded is not None and loaded.head.workflow != known.name:
+            raise AlreadyExists(
+                f"instance {instance!r} belongs to workflow {loaded.head.workflow!r}, "
+                f"not to {known.name!r}: choose another id"
+            )
+
+    async def drive(
+        self,
+        id: str,
+        *,
+        deadline: float | timedelta | None = None,
+    ) -> Outcome[Any]:
+        """Run an instance here, once: until it is finished or suspended.
+
+        Args:
+            id: of the instance.
+            deadline: seconds or timedelta from now; it is suspended before.
+
+        Raises:
+            UnknownInstance: if there is none.
+            Fenced: if another process took it over meanwhile.
+            StoreUnavailable: if it could not be flushed.
+        """
+        wait = None if deadline is None else seconds(deadline)
+        async with self.session.using(runs=True) as worker:
+            return await worker.drive(id, wait)
+
+    async def run_due(self, limit: int | None = None) -> list[Outcome[Any]]:
+        """Drive every due instance once: what a cron job or an alarm calls.
+
+        Args:
+            limit: how many at most; default: all that are due now.
+        """
+        outcomes: list[Outcome[Any]] = []
+        async with self.session.using(runs=True) as worker:
+            left = limit
+            while left is None or left > 0:
+                found = await worker.claim(100 if left is None else min(left, 100))
+                if not found:
+                    break
+                outcomes += await worker.drive_all(found)
+                left = None if left is None else left - len(found)
+        return outcomes
+
+    # --- looking ----------------------------------------------------------------
+
+    def handle(self, id: str) -> Handle[Any]:
+        """Give a handle on an instance; nothing is looked up yet."""
+        return Handle(self, checked_id(id), None)
+
+    async def find(
+        self,
+        *,
+        workflow: Workflow[Any, Any] | str | None = None,
+        status: Status | None = None,
+    ) -> AsyncIterator[Info]:
+        """Yield instances in the order of their ids, as they last rested."""
+        name = workflow.name if isinstance(workflow, Workflow) else workflow
+        async with self.session.using():
+            async for head in self.store.find(Query(workflow=name, status=status)):
+                yield info_of(head)
+
+
+def new_id() -> str:
+    """Give an id that nobody else has."""
+    return os.urandom(16).hex()
+
+
+def checked_id(instance: object) -> str:
+    """Refuse an id that a store cannot hold.
+
+    Raises:
+        DefinitionError: if it is no string, empty, too long, or edgeflow's own.
+    """
+    found = checked_name(instance, "an instance")
+    if len(found) > MAX_ID:
+        raise DefinitionError(
+            f"an id has {MAX_ID} characters at most, not {len(found)}"
+        )
+    if found.startswith("~"):
+        raise DefinitionError(f"ids that start with '~' are edgeflow's own: {found!r}")
+    return found
+
+
+def encode_input(workflow: Workflow[Any, Any], value: object) -> Any:
+    """Make an input plain JSON.
+
+    Raises:
+        Unencodable: if it does not fit the workflow; names the place.
+    """
+    try:
+        return workflow.input_converter().encode(value)
+    except Unencodable as error:
+        place = f"input of {workflow.name!r} {error.path}"
+        raise Unencodable(place, error.why) from None

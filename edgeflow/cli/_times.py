@@ -1,0 +1,65 @@
+"""Times and durations in words; they are s since the epoch, and seconds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+SHORT = 10.0
+"""Seconds below which fractions matter."""
+
+
+def span(seconds: float) -> str:
+    """Write a duration: 120 ms, 1.2 s, 5 min 3 s, 2 d 4 h."""
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < SHORT:
+        return f"{seconds:.1f} s"
+    left, parts = round(seconds), list[str]()
+    for size, unit in UNITS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+        if parts and (not count or len(parts) == 2):  # noqa: PLR2004  two units say enough
+            break
+    return " ".join(parts)
+
+
+def ago(then: float, now: float) -> str:
+    """Say how long ago something was."""
+    passed = now - then
+    return "now" if passed < 1 else f"{span(int(passed))} ago"
+
+
+def ahead(then: float, now: float) -> str:
+    """Say when something will be, or how long it is overdue."""
+    return f"in {span(then - now)}" if then > now else f"due {ago(then, now)}"
+
+
+def moment(when: float, now: float) -> str:
+    """Write a time on the clock of this place, with the date if it is another day."""
+    try:
+        there, here = datetime.fromtimestamp(when), datetime.fromtimestamp(now)  # noqa: DTZ006
+    except (OverflowError, ValueError, OSError):
+        return "at no time that a calendar knows"
+    if there.date() == here.date():
+        return f"{there:%H:%M:%S}"
+    return f"{there:%Y-%m-%d %H:%M:%S}"
+
+
+def waiting(
+    wake_at: float | None, awaiting: Sequence[str], now: float, *, clock: bool = True
+) -> str:
+    """Say what a suspended instance waits for, and until when."""
+    parts: list[str] = []
+    if awaiting:
+        parts.append(f"message {' or '.join(awaiting)}")
+    if wake_at is not None:
+        shown = f" ({moment(wake_at, now)})" if clock and wake_at > now else ""
+        verb = "wakes " if wake_at > now else ""
+        parts.append(f"{verb}{ahead(wake_at, now)}{shown}")
+    return ", ".join(parts) or "due now"

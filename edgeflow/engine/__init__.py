@@ -1,0 +1,1 @@
+"""The heart: the body's loop, the journal, the run."""

@@ -1,0 +1,120 @@
+"""One commit, until it is written or known not to be; never doubled."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edgeflow.errors import (
+    Conflict,
+    Fenced,
+    InstanceFinished,
+    StoreError,
+    StoreUnavailable,
+    TooLarge,
+)
+
+if TYPE_CHECKING:
+    from edgeflow.clock import Clock
+    from edgeflow.store import Commit, Envelope, Store
+
+RETRIES = 5
+SECONDS = 10.0
+FIRST_PAUSE = 0.05
+
+
+class Committer:
+    """Writes the commits of one instance."""
+
+    def __init__(self, store: Store, clock: Clock, instance: str) -> None:
+        """Write to `store`; pauses between retries are by `clock`."""
+        self._store = store
+        self._clock = clock
+        self._instance = instance
+
+    async def commit(self, commit: Commit) -> None:
+        """Write a commit, and deliver what could not join it.
+
+        Raises:
+            Fenced: if another owner has written; nothing of this was.
+            StoreUnavailable: if it could not be written, or that is not known.
+        """
+        for message in await self._write(commit):
+            await self._deliver(message)
+
+    async def _write(self, commit: Commit) -> tuple[Envelope, ...]:
+        give_up = self._clock.now() + SECONDS
+        unknown = False
+        for tries in range(RETRIES + 1):
+            try:
+                with self._clock.busy():
+                    answer = await self._store.commit(self._instance, commit)
+                return answer.undelivered  # noqa: TRY300  shorter so
+            except Conflict:
+                if unknown and await self._is_written(commit):
+                    return commit.sends
+                raise Fenced(self._instance) from None
+            except TooLarge as error:
+                raise self._unavailable(error) from error
+            except StoreUnavailable as error:
+                last: Exception = error
+            except Exception as error:
+                last, unknown = error, True
+                if await self._is_written(commit):
+                    return commit.sends
+            if tries == RETRIES or self._clock.now() >= give_up:
+                break
+            await sleep(self._clock, FIRST_PAUSE * 2**tries)
+        raise self._unavailable(last) from last
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"instance {self._instance!r} could not be flushed, and is as the last "
+            f"flush left it: {error}"
+        )
+
+    async def _is_written(self, commit: Commit) -> bool:
+        """Settle a lost answer by reading the tail.
+
+        Raises:
+            Fenced: if another owner has written since.
+        """
+        try:
+            with self._clock.busy():
+                loaded = await self._store.load(self._instance)
+        except StoreError:
+            return False
+        if loaded is None:
+            if commit.seq == 1:
+                return False
+            raise Fenced(self._instance)
+        last = commit.seq + len(commit.frames) - 1
+        if loaded.head.token == commit.token and loaded.head.seq == last:
+            return True
+        if loaded.head.seq != commit.seq - 1:
+            raise Fenced(self._instance)
+        return False
+
+    async def _deliver(self, message: Envelope) -> None:
+        try:
+            with self._clock.busy():
+                await self._store.send(message)
+        except InstanceFinished:
+            return
+
+
+def resolve(waiter: asyncio.Future[None]) -> None:
+    """End a wait, unless it has ended."""
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+async def sleep(clock: Clock, duration: float) -> None:
+    """Wait on the host's loop for `duration` seconds of this clock."""
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    alarm = clock.call_at(clock.now() + duration, partial(resolve, waiter))
+    try:
+        await waiter
+    finally:
+        alarm.cancel()

@@ -1,0 +1,154 @@
+"""When a run flushes: one flush at a time, shared by all who wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from edgeflow.errors import EdgeflowError, Fenced, StoreUnavailable
+from edgeflow.events import Event, EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgeflow.engine.run import Run
+    from edgeflow.store import Envelope
+
+
+class Flusher:
+    """Writes the journal of one run, keeps its lease, and tells who waits for it."""
+
+    def __init__(self, run: Run) -> None:
+        """Flush for `run`."""
+        self.urgent = False
+        """Whether what is dirty is to be flushed at once, in the background."""
+        self._run = run
+        self._journal = run.journal
+        self._settings = run.settings
+        self._clock = run.clock
+        self._host = asyncio.get_running_loop()
+        self._flight: asyncio.Task[Sequence[Envelope]] | None = None
+        self._renewal: asyncio.Task[bool] | None = None
+        self._renew_at = self._clock.now() + self._settings.lease / 2
+        self._dirty_since: float | None = None
+        self._gates: deque[tuple[int, Callable[[], None]]] = deque()
+        self._events: deque[tuple[int, Event]] = deque()
+
+    # --- what waits for a flush -------------------------------------------------
+
+    @property
+    def in_flight(self) -> bool:
+        return self._flight is not None
+
+    @property
+    def overfull(self) -> bool:
+        """Whether so much is dirty that the body must wait."""
+        return self._journal.dirty_bytes > self._settings.max_dirty_bytes
+
+    def when_durable(self, mark: int, then: Callable[[], None]) -> None:
+        """Call `then`, in the run's turn, once change `mark` is durable."""
+        self._gates.append((mark, then))
+
+    @property
+    def gated(self) -> bool:
+        return bool(self._gates)
+
+    def open_gate(self) -> Callable[[], None] | None:
+        """Take the next call whose change is durable."""
+        if self._gates and self._gates[0][0] <= self._journal.durable:
+            return self._gates.popleft()[1]
+        return None
+
+    def close_gates(self) -> None:
+        """Forget the calls: replay asks for them again."""
+        self._gates.clear()
+
+    def emit(self, kind: EventKind, **details: Any) -> None:
+        """Let observers hear of something once the flush that holds it is written."""
+        if not self._settings.observers:
+            return
+        event = Event(
+            kind=kind,
+            instance=self._run.id,
+            workflow=self._run.workflow_name,
+            at=self._journal.now,
+            **details,
+        )
+        self._events.append((self._journal.mark, event))
+
+    def tell(self) -> None:
+        """Tell observers of what is durable by now."""
+        while self._events and self._events[0][0] <= self._journal.durable:
+            self._settings.observers.tell(self._events.popleft()[1])
+
+    # --- flushing -----------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Begin a flush, unless one is in flight: then its end begins the next."""
+        if self._flight is not None:
+            return
+        rest = self._run.rest_now()
+        self.urgent = False
+        self._dirty_since = None
+        self._renew_at = self._clock.now() + self._settings.lease / 2
+        self._flight = self._host.create_task(self._journal.flush(rest))
+        self._flight.add_done_callback(self._landed)
+
+    def flush_if_due(self) -> None:
+        """Flush while code runs, if somebody waits, or much or long enough is dirty."""
+        needed = bool(self._gates and self._gates[0][0] > self._journal.durable)
+        if not self._journal.dirty:
+            self._dirty_since = None
+            self.urgent = False
+        else:
+            now = self._clock.now()
+            if self._dirty_since is None:
+                self._dirty_since = now
+            old = now - self._dirty_since >= self._settings.max_dirty_age
+            needed = needed or self.urgent or old or self.overfull
+        if needed:
+            self.flush()
+
+    def _landed(self, task: asyncio.Task[Sequence[Envelope]]) -> None:
+        self._flight = None
+        run = self._run
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            run.borrowed = False
+            for message in task.result():
+                self._settings.sent(message.to)
+            self.tell()
+            run.advance()
+        elif isinstance(error, EdgeflowError):
+            run.give_up(error)
+        else:
+            trouble = StoreUnavailable(f"{run}: the store failed: {error!r}")
+            trouble.__cause__ = error
+            run.give_up(trouble)
+
+    # --- the lease ----------------------------------------------------------------
+
+    def keep_lease(self) -> None:
+        """Prolong the lease at half of it while steps run."""
+        now = self._clock.now()
+        if now < self._renew_at or self._renewal is not None:
+            return
+        lease = self._settings.lease
+        self._renew_at = now + lease / 2
+        journal = self._journal
+        store = journal.wiring.store
+        work = store.renew(self._run.id, journal.token, now, lease)
+        self._renewal = self._host.create_task(work)
+        self._renewal.add_done_callback(self._renewed)
+
+    def _renewed(self, task: asyncio.Task[bool]) -> None:
+        self._renewal = None
+        if not task.cancelled() and task.exception() is None and not task.result():
+            self._run.give_up(Fenced(self._run.id))
+
+    def next_time(self) -> float | None:
+        """Tell when something is to be done here by time alone, while steps run."""
+        if self._dirty_since is None:
+            return self._renew_at
+        return min(self._renew_at, self._dirty_since + self._settings.max_dirty_age)

@@ -1,0 +1,185 @@
+"""Frames: how the records of one flush become bytes, and come back.
+
+A frame is text: one JSON header line, then one JSON line for each record. The
+header carries the size and checksum of what follows, so that a torn frame is
+known as such, and the number of the frame it builds on, so that frames which
+were never acknowledged are passed over for good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from zlib import crc32
+
+from edgeflow.errors import JournalDamaged
+from edgeflow.values import dumps, loads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from edgeflow.store import Frame
+
+FORMAT = 1
+HEADER_ROOM = 4096
+"""Bytes kept free in a frame for its header."""
+
+
+class Codec(Protocol):
+    """Wraps the bytes that go to the store, to encrypt or compress them."""
+
+    def encode(self, data: bytes) -> bytes: ...
+
+    def decode(self, data: bytes) -> bytes:
+        """Undo `encode`; raise anything if these bytes were not made by it."""
+        ...
+
+
+class Torn(JournalDamaged):
+    """The bytes of one frame are not what was written."""
+
+
+class PlainCodec:
+    """Bytes as they are."""
+
+    def encode(self, data: bytes) -> bytes:
+        return data
+
+    def decode(self, data: bytes) -> bytes:
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One frame, opened."""
+
+    seq: int
+    header: dict[str, Any]
+    lines: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The frames that count, oldest first, and the number of the last of them."""
+
+    parts: list[Part]
+
+    @property
+    def last(self) -> int:
+        return self.parts[-1].seq
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What the last flush said of the instance."""
+        return self.parts[-1].header
+
+    def records(self) -> Iterator[bytes]:
+        for part in self.parts:
+            yield from part.lines
+
+
+def build(
+    header: dict[str, Any], lines: Sequence[bytes], limit: int, codec: Codec
+) -> tuple[bytes, ...]:
+    """Make the frames of one flush: one, or several if it outgrows `limit` bytes."""
+    groups = list(_split(lines, limit - HEADER_ROOM))
+    frames: list[bytes] = []
+    for index, group in enumerate(groups, start=1):
+        rest = b"\n".join(group)
+        full = {
+            "edgeflow": FORMAT,
+            "part": [index, len(groups)],
+            **header,
+            "size": len(rest),
+            "crc": crc32(rest),
+        }
+        frames.append(codec.encode(dumps(full) + b"\n" + rest))
+    return tuple(frames)
+
+
+def _split(lines: Iterable[bytes], limit: int) -> Iterator[list[bytes]]:
+    group: list[bytes] = []
+    size = 0
+    for line in lines:
+        if group and size + len(line) + 1 > limit:
+            yield group
+            group, size = [], 0
+        group.append(line)
+        size += len(line) + 1
+    yield group
+
+
+def read(frames: Sequence[Frame], codec: Codec) -> Chain:
+    """Follow the chain back from the last whole flush to its snapshot.
+
+    A torn last frame, or a group without its end, was never acknowledged and
+    counts as not written.
+
+    Raises:
+        JournalDamaged: if a frame that counts is missing, damaged, or newer.
+    """
+    opened: dict[int, Part] = {}
+    damage: dict[int, str] = {}
+    for frame in frames:
+        try:
+            opened[frame.seq] = _open(frame, codec)
+        except Torn as why:
+            damage[frame.seq] = str(why)
+    order = [frame.seq for frame in frames]
+    if order and order[-1] in damage and opened:
+        order.pop()
+    while order and order[-1] in opened and not _ends_group(opened[order[-1]]):
+        order.pop()
+    chain: list[Part] = []
+    seq = order[-1] if order else 0
+    while seq:
+        part = opened.get(seq)
+        if part is None:
+            reason = damage.get(seq, "it is missing")
+            raise JournalDamaged(f"frame {seq} of the journal cannot be read: {reason}")
+        chain.append(part)
+        first = part.header["part"][0] == 1
+        seq = part.header["prev"] if first else seq - 1
+    if not chain:
+        reason = next(iter(damage.values()), "it has no frames")
+        raise JournalDamaged(f"the journal cannot be read: {reason}")
+    chain.reverse()
+    return Chain(chain)
+
+
+def parse(line: bytes) -> dict[str, Any]:
+    """Read one line of a frame.
+
+    Raises:
+        ValueError: if it is no JSON object.
+    """
+    data = loads(line)
+    if not isinstance(data, dict):
+        raise ValueError(f"not a JSON object: {line[:80]!r}")  # noqa: TRY004  it is data that is wrong
+    return data
+
+
+def _ends_group(part: Part) -> bool:
+    index, count = part.header["part"]
+    return bool(index == count)
+
+
+def _open(frame: Frame, codec: Codec) -> Part:
+    try:
+        head, _, rest = codec.decode(frame.body).partition(b"\n")
+    except Exception as error:
+        raise Torn(f"the codec refuses it ({type(error).__name__}: {error})") from error
+    try:
+        header = parse(head)
+    except ValueError as error:
+        raise Torn("its header is no JSON") from error
+    if "edgeflow" not in header:
+        raise Torn("it is no frame of edgeflow")
+    if header["edgeflow"] != FORMAT:
+        raise JournalDamaged(
+            f"frame {frame.seq} of the journal has format {header['edgeflow']}, "
+            f"this edgeflow reads {FORMAT}: the version that wrote it, or newer"
+        )
+    if header["size"] != len(rest) or header["crc"] != crc32(rest):
+        raise Torn("it is torn: size or checksum do not match")
+    return Part(frame.seq, header, rest.split(b"\n") if rest else [])

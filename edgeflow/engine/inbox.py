@@ -1,0 +1,152 @@
+"""Messages: as the store carries them, as they wait, as the body gets them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from edgeflow.engine.frames import parse
+from edgeflow.values import dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
+
+    from edgeflow.engine.frames import Codec
+    from edgeflow.engine.journal import Wiring
+    from edgeflow.store import Envelope
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What an envelope holds."""
+
+    body: Any
+    """Plain JSON."""
+    sent_at: float
+    ask: str | None = None
+    """Where an answer is awaited."""
+    deadline: float | None = None
+    """Until when an answer is awaited."""
+
+    def seal(self, codec: Codec) -> bytes:
+        """Make it the bytes of an envelope."""
+        data = {"body": self.body, "sent_at": self.sent_at}
+        if self.ask is not None:
+            data |= {"ask": self.ask, "deadline": self.deadline}
+        return codec.encode(dumps(data))
+
+
+def unseal(body: bytes, codec: Codec) -> Posted:
+    """Read the bytes of an envelope."""
+    return Posted(**parse(codec.decode(body)))
+
+
+def reply_address(ask: str) -> str:
+    """Give the inbox in which the answer to an ask is awaited."""
+    return f"~reply/{ask}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message(Generic[T_co]):
+    """A message that the body received."""
+
+    id: str
+    name: str
+    body: T_co
+    sent_at: float
+    """When it was sent, in s since the epoch, by the sender's clock."""
+    _reply: Callable[[object], Coroutine[Any, Any, None]]
+
+    def reply(self, value: object) -> Coroutine[Any, Any, None]:
+        """Answer the ask that this message is; goes out with the next flush.
+
+        Raises:
+            ReplyRefused: if nobody asked, or it was answered already.
+        """
+        return self._reply(value)
+
+
+class Mailbox:
+    """The inbox of a run: read when it is needed, and again when something arrived."""
+
+    def __init__(self, wiring: Wiring, instance: str, inbox: Inbox | None) -> None:
+        """Begin with what is known; None: nothing was read yet."""
+        self._wiring = wiring
+        self._instance = instance
+        self._inbox = inbox
+        self._fetch: asyncio.Task[None] | None = None
+
+    @property
+    def is_fetching(self) -> bool:
+        return self._fetch is not None
+
+    def fetch(self, done: Callable[[BaseException | None], None]) -> None:
+        """Read the store's inbox; `done` gets the error, if there was one."""
+        if self._fetch is None:
+            self._fetch = asyncio.get_running_loop().create_task(self._read())
+            self._fetch.add_done_callback(lambda task: self._fetched(task, done))
+
+    async def _read(self) -> None:
+        with self._wiring.clock.busy():
+            unread = await self._wiring.store.unread(self._instance)
+        if self._inbox is None:
+            self._inbox = Inbox(())
+        self._inbox.refresh(unread)
+
+    def _fetched(
+        self, task: asyncio.Task[None], done: Callable[[BaseException | None], None]
+    ) -> None:
+        self._fetch = None
+        if not task.cancelled():
+            done(task.exception())
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._fetch is not None:
+            self._fetch.cancel()
+
+    def take(
+        self, names: Sequence[str], limit: int, now: float
+    ) -> list[Envelope] | None:
+        """Take the oldest visible messages under these names; None: read it first."""
+        return None if self._inbox is None else self._inbox.take(names, limit, now)
+
+    def visible_at(self, names: Iterable[str]) -> float | None:
+        """Tell when the next known message under these names can be received."""
+        return None if self._inbox is None else self._inbox.visible_at(names)
+
+
+class Inbox:
+    """Unread messages of one instance, as far as this process knows them."""
+
+    def __init__(self, messages: Iterable[Envelope]) -> None:
+        """Hold messages in order of arrival."""
+        self._messages = {message.id: message for message in messages}
+        self._taken: set[str] = set()
+
+    def refresh(self, messages: Sequence[Envelope]) -> None:
+        """Take over what the store holds, but for what was taken here."""
+        self._taken.intersection_update([message.id for message in messages])
+        self._messages = {m.id: m for m in messages if m.id not in self._taken}
+
+    def take(self, names: Sequence[str], limit: int, now: float) -> list[Envelope]:
+        """Take the oldest visible messages under these names, at most `limit`."""
+        found: list[Envelope] = []
+        for message in self._messages.values():
+            if message.name in names and message.at <= now:
+                found.append(message)
+                if len(found) == limit:
+                    break
+        for message in found:
+            del self._messages[message.id]
+            self._taken.add(message.id)
+        return found
+
+    def visible_at(self, names: Iterable[str]) -> float | None:
+        """Tell when the next message under these names can be received."""
+        wanted = set(names)
+        times = [m.at for m in self._messages.values() if m.name in wanted]
+        return min(times, default=None)

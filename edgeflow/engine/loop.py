@@ -1,0 +1,275 @@
+"""The event loop that a body runs on: deterministic, without I/O.
+
+It has a ready queue, tasks, futures and timers, and nothing else. The engine
+runs it from a plain callback of the host's loop until its queue is empty; then
+everything the body has started waits for something only the engine can
+deliver. It must never be run from inside a host *task*: Python 3.14 refuses to
+enter a task while another one is current in the same thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from edgeflow.errors import BodyError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from contextvars import Context
+
+log = logging.getLogger("edgeflow")
+
+SPIN_LIMIT = 2_000_000
+"""Callbacks without a moment of rest after which a body is said to spin."""
+
+REFUSED = {
+    "add_reader": "watching a file descriptor",
+    "add_writer": "watching a file descriptor",
+    "remove_reader": "watching a file descriptor",
+    "remove_writer": "watching a file descriptor",
+    "add_signal_handler": "handling a signal",
+    "remove_signal_handler": "handling a signal",
+    "connect_accepted_socket": "using a socket",
+    "connect_read_pipe": "using a pipe",
+    "connect_write_pipe": "using a pipe",
+    "create_connection": "opening a socket",
+    "create_datagram_endpoint": "opening a socket",
+    "create_server": "opening a socket",
+    "create_unix_connection": "opening a socket",
+    "create_unix_server": "opening a socket",
+    "getaddrinfo": "resolving a host name",
+    "getnameinfo": "resolving a host name",
+    "run_in_executor": "running code in a thread or executor",
+    "sendfile": "using a socket",
+    "set_default_executor": "running code in a thread or executor",
+    "sock_accept": "using a socket",
+    "sock_connect": "using a socket",
+    "sock_recv": "using a socket",
+    "sock_recv_into": "using a socket",
+    "sock_recvfrom": "using a socket",
+    "sock_recvfrom_into": "using a socket",
+    "sock_sendall": "using a socket",
+    "sock_sendfile": "using a socket",
+    "sock_sendto": "using a socket",
+    "start_tls": "using a socket",
+    "subprocess_exec": "starting a subprocess",
+    "subprocess_shell": "starting a subprocess",
+    "run_forever": "running a loop",
+    "run_until_complete": "running a loop",
+    "stop": "stopping the loop",
+    "close": "closing the loop",
+}
+
+
+class LoopOwner(Protocol):
+    """What the loop asks of the run that it belongs to."""
+
+    def violate(self, error: BodyError) -> None:
+        """Remember that the body broke the rules; the instance becomes blocked."""
+        ...
+
+    def timer_set(self, timer: BodyTimer) -> None: ...
+
+    def timer_cancelled(self, timer: BodyTimer) -> None: ...
+
+
+class BodyTimer(asyncio.TimerHandle):
+    """A timer of the body: durable, as its firing is recorded."""
+
+    __slots__ = ("body", "op")
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        body: BodyLoop,
+        context: Context | None,
+    ) -> None:
+        """Call back at `when`, in s since the epoch."""
+        super().__init__(when, callback, args, body, context)
+        self.body = body
+        self.op: object = None
+
+    def fire(self) -> None:
+        """Let the callback run in the next turn of the body."""
+        self.body.enqueue(self)
+
+
+class BodyLoop(asyncio.AbstractEventLoop):
+    """One body's loop; `owner` is the run that it belongs to."""
+
+    def __init__(self, owner: LoopOwner, now: float) -> None:
+        """Start at `now`, the time recorded last, in seconds since the epoch."""
+        self.owner = owner
+        self.now = now
+        self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self.closing = False
+        self._ready: deque[asyncio.Handle] = deque()
+        self._task_factory: Any = None
+
+    def run_until_idle(self) -> None:
+        """Run all that is ready. Call it from a plain callback of the host's loop.
+
+        Raises:
+            BodyError: if the body never comes to rest.
+        """
+        ready = self._ready
+        if not ready:
+            return
+        host = asyncio._get_running_loop()  # noqa: SLF001  as every maker of loops does
+        hooks = sys.get_asyncgen_hooks()
+        asyncio._set_running_loop(self)  # noqa: SLF001  as every maker of loops does
+        sys.set_asyncgen_hooks(None, self._close_generator)
+        try:
+            for _ in range(SPIN_LIMIT):
+                if not ready:
+                    return
+                handle = ready.popleft()
+                if not handle.cancelled():
+                    handle._run()  # noqa: SLF001  as every maker of loops does
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            asyncio._set_running_loop(host)  # noqa: SLF001  as every maker of loops does
+        raise BodyError(
+            "the body spins without waiting for anything that can happen: "
+            "wait for an operation, an asyncio.Event or ctx.sleep instead"
+        )
+
+    def refuse(self, call: str, doing: str) -> NoReturn:
+        """Block the instance because of a call that a body cannot make.
+
+        Raises:
+            BodyError: always; names the call and says what to do.
+        """
+        error = BodyError(
+            f"{call} is not possible in a workflow body: {doing} would happen again "
+            "on every replay. Do this in a step"
+        )
+        self.owner.violate(error)
+        raise error
+
+    def time(self) -> float:
+        """Give the time recorded with the last delivery: the same on replay."""
+        return self.now
+
+    def call_soon(  # type: ignore[override]  # typeshed's *Ts say no more than Any
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(  # type: ignore[override]  # typeshed's *Ts say no more than Any
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        self.refuse("loop.call_soon_threadsafe()", "waiting for another thread")
+
+    def call_later(  # type: ignore[override]  # typeshed's *Ts say no more than Any
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]  # typeshed's *Ts say no more than Any
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        timer = BodyTimer(when, callback, args, self, context)
+        self.owner.timer_set(timer)
+        return timer
+
+    def enqueue(self, handle: asyncio.Handle) -> None:
+        """Let a handle run in the next turn."""
+        self._ready.append(handle)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        if isinstance(handle, BodyTimer):
+            self.owner.timer_cancelled(handle)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, Any],
+        **options: Any,
+    ) -> asyncio.Task[Any]:
+        if self._task_factory is None:
+            task = asyncio.Task(coro, loop=self, **options)
+        else:
+            task = self._task_factory(self, coro, **options)
+        self.tasks.add(task)
+        return task
+
+    def get_task_factory(self) -> Any:
+        return self._task_factory
+
+    def set_task_factory(self, factory: Any) -> None:
+        self._task_factory = factory
+
+    def get_debug(self) -> bool:
+        return False
+
+    def set_debug(self, enabled: bool) -> None:  # noqa: FBT001  as in the base class
+        pass
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def get_exception_handler(self) -> None:
+        return None
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        self.call_exception_handler(context)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Log what a task of the body left unhandled; not while it is put away."""
+        if not self.closing:
+            log.error(
+                "%s: %s",
+                self.owner,
+                context.get("message", "unhandled error in a body"),
+                exc_info=context.get("exception"),
+            )
+
+    def _close_generator(self, agen: AsyncGenerator[Any, Any]) -> None:
+        if not self.closing:
+            self.create_task(agen.aclose())
+
+
+def make_loop(owner: LoopOwner, now: float) -> BodyLoop:
+    """Make the loop of a run that starts at `now`, in s since the epoch."""
+    return BodyLoop(owner, now)  # type: ignore[abstract]  # REFUSED defines the rest
+
+
+def _refusal(name: str, doing: str) -> Callable[..., NoReturn]:
+    def method(self: BodyLoop, *_args: object, **_kwargs: object) -> NoReturn:
+        self.refuse(f"loop.{name}()", doing)
+
+    method.__name__ = name
+    return method
+
+
+for _name, _doing in REFUSED.items():
+    setattr(BodyLoop, _name, _refusal(_name, _doing))

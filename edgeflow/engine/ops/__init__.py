@@ -1,0 +1,1 @@
+"""The operations a body can wait for, one to a file."""

@@ -1,0 +1,326 @@
+"""Steps: functions with effects, attempted until their outcome is recorded."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from edgeflow.engine.attempt import Attempt, StepContext
+from edgeflow.engine.failures import describe, info, rebuild
+from edgeflow.engine.operation import Op
+from edgeflow.engine.scope import show, stable_id
+from edgeflow.errors import (
+    BodyError,
+    HistoryDiverged,
+    RetryAfter,
+    StepErrorKind,
+    ValueRefused,
+)
+from edgeflow.retry import Retry
+from edgeflow.state import Draft
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgeflow.engine.run import Run
+    from edgeflow.engine.settings import Durability
+    from edgeflow.values import Converter
+
+T = TypeVar("T")
+
+log = logging.getLogger("edgeflow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOptions:
+    """How a step is attempted and recorded."""
+
+    name: str
+    retry: Retry | None = None
+    """None: `Retry()`, or a single attempt if `at_most_once`."""
+    timeout: float | None = None
+    """Seconds for each attempt; None: no limit."""
+    durability: Durability | None = None
+    """None: that of the workflow, else of the app."""
+    at_most_once: bool = False
+    raises: tuple[type[Exception], ...] = ()
+
+    @property
+    def policy(self) -> Retry:
+        if self.retry is not None:
+            return self.retry
+        return Retry(attempts=1) if self.at_most_once else DEFAULT_RETRY
+
+
+DEFAULT_RETRY = Retry()
+
+
+class StepOp(Op[T]):
+    """One call of a step in a body."""
+
+    kind: ClassVar[str] = "step"
+
+    __slots__ = (
+        "attempt",
+        "call",
+        "context",
+        "converter",
+        "cut_off",
+        "number",
+        "options",
+        "plain",
+    )
+
+    def __init__(
+        self,
+        run: Run,
+        options: StepOptions,
+        call: Callable[[], Any],
+        converter: Converter[T],
+        *,
+        plain: bool,
+    ) -> None:
+        """Prepare a call; `plain` functions run in a thread."""
+        super().__init__(run, options.name)
+        self.options = options
+        self.call = call
+        self.converter = converter
+        self.plain = plain
+        self.context = copy_context()
+        self.number = 1
+        self.attempt: Attempt | None = None
+        self.cut_off = False
+
+    # --- attempts -----------------------------------------------------------
+
+    def begin(self, run: Run) -> None:
+        entry = run.journal.entries.get(self.key)
+        if entry is None:
+            self._try(run)
+        elif entry.status == "started":
+            self.number = entry.attempts
+            died = {
+                "type": "Interrupted",
+                "message": "the process ended during the attempt; it may have happened",
+                "data": None,
+            }
+            self._fail(run, "interrupted", died)
+        elif entry.status == "cancelled":
+            raise HistoryDiverged(
+                show(self.path), "a cancelled step", "a step that is waited for"
+            )
+        else:
+            self.number = entry.attempts + 1
+            run.timers.set(
+                self.key, entry.data["retry_at"], lambda: self._retry(run, entry.mark)
+            )
+
+    def _retry(self, run: Run, mark: int) -> None:
+        run.flusher.when_durable(mark, lambda: self._try(run))
+
+    def _try(self, run: Run) -> None:
+        if self.future.done():
+            return
+        if not self.options.at_most_once:
+            self._enter(run)
+            return
+        entry = run.journal.record(
+            self.path,
+            "started",
+            key=self.key,
+            completion=False,
+            attempts=self.number,
+        )
+        run.flusher.when_durable(entry.mark, lambda: self._enter(run))
+
+    def _enter(self, run: Run) -> None:
+        if self.future.done() or run.refuses_steps:
+            return
+        draft = Draft(run.journal.state, self.name)
+        now = run.clock.now()
+        timeout = self.options.timeout
+        step = StepContext(
+            instance=run.id,
+            workflow=run.workflow_name,
+            name=self.name,
+            attempt=self.number,
+            key=stable_id(run.journal.start["birth"], self.key),
+            resources=run.settings.resources,
+            deadline=None if timeout is None else now + timeout,
+            draft=draft,
+        )
+        self.attempt = Attempt(step, draft, run.clock)
+        run.executing[self.key] = self
+        self.attempt.start(
+            self.call,
+            threads=run.settings.threads if self.plain else None,
+            timeout=timeout,
+            context=self.context,
+            ended=lambda: self._ended(run),
+        )
+
+    def _ended(self, run: Run) -> None:
+        attempt = self.attempt
+        if attempt is None or run.executing.pop(self.key, None) is None:
+            return
+        self.attempt = None
+        try:
+            if not run.over and not self.cut_off:
+                self._judge(run, attempt)
+        finally:
+            attempt.draft.close()
+        run.advance()
+
+    def _judge(self, run: Run, attempt: Attempt) -> None:
+        took = round(run.clock.now() - attempt.began, 6)
+        try:
+            result = attempt.result()
+            value = self.converter.encode(result)
+            changes = attempt.draft.changes(run.journal.state)
+            for key, encoded in changes.items():
+                run.journal.check_size(len(encoded or b""), f"state[{key!r}]")
+            self._succeed(run, value, changes, took)
+        except ValueRefused as error:
+            kind = type(error).__name__
+            described = {"type": kind, "message": str(error), "data": None}
+            self._fail(run, "unencodable", described, took)
+        except CancelledError as error:
+            if run.stopping:
+                return  # cut off by an eviction: this does not count as a failure
+            self._failed(run, error, took)
+        except Exception as error:
+            self._failed(run, error, took)
+
+    def _succeed(
+        self, run: Run, value: Any, changes: dict[str, bytes | None], took: float
+    ) -> None:
+        entry = run.journal.record(
+            self.path,
+            "completed",
+            key=self.key,
+            attempts=self.number,
+            took=took,
+            value=value,
+        )
+        if changes:
+            run.journal.set_state(changes)
+        run.emit("step_completed", path=show(self.path), attempt=self.number, took=took)
+        run.settle(entry, self._durability(run))
+
+    def _failed(self, run: Run, error: BaseException, took: float) -> None:
+        policy = self.options.policy
+        log.info(
+            "step %s of %s: attempt %d failed",
+            show(self.path),
+            run.id,
+            self.number,
+            exc_info=error,
+        )
+        described = describe(error)
+        if isinstance(error, BodyError) or not policy.matches(error):
+            self._fail(run, "fatal", described, took)
+        elif self.number >= policy.attempts:
+            self._fail(run, "exhausted", described, took)
+        else:
+            self._back_off(run, error, described, took)
+
+    def _back_off(
+        self, run: Run, error: BaseException, described: dict[str, Any], took: float
+    ) -> None:
+        if isinstance(error, RetryAfter):
+            delay = max(0.0, error.seconds)
+        else:
+            delay = self.options.policy.delay(self.number, run.settings.chance())
+        retry_at = max(run.journal.now, run.clock.now()) + delay
+        entry = run.journal.record(
+            self.path,
+            "retrying",
+            key=self.key,
+            completion=False,
+            attempts=self.number,
+            took=took,
+            error=described,
+            retry_at=retry_at,
+        )
+        self._tell(run, described, took, delay)
+        self.number += 1
+        run.timers.set(self.key, retry_at, lambda: self._retry(run, entry.mark))
+
+    def _fail(
+        self,
+        run: Run,
+        kind: StepErrorKind,
+        described: dict[str, Any],
+        took: float | None = None,
+    ) -> None:
+        entry = run.journal.record(
+            self.path,
+            "failed",
+            key=self.key,
+            attempts=self.number,
+            took=took,
+            kind=kind,
+            error=described,
+        )
+        self._tell(run, described, took, None)
+        run.settle(entry, self._durability(run))
+
+    def _tell(
+        self,
+        run: Run,
+        described: dict[str, Any],
+        took: float | None,
+        delay: float | None,
+    ) -> None:
+        run.emit(
+            "attempt_failed",
+            path=show(self.path),
+            attempt=self.number,
+            final=delay is None,
+            delay=delay,
+            took=took,
+            error=info(described),
+        )
+
+    def _durability(self, run: Run) -> Durability:
+        if self.options.at_most_once:
+            return "step"
+        return self.options.durability or run.settings.durability
+
+    def tell_to_stop(self) -> None:
+        """Set the step's `.stopping`."""
+        if self.attempt is not None:
+            self.attempt.step.stopping.set()
+
+    def cut(self) -> None:
+        """Cancel the running attempt because the process ends."""
+        if self.attempt is not None:
+            self.attempt.cancel()
+
+    # --- outcome ------------------------------------------------------------
+
+    def outcome(self, data: dict[str, Any]) -> T:
+        if data["status"] == "completed":
+            return self.converter.decode(data.pop("value"))
+        raise rebuild(self.name, data, self.options.raises)
+
+    def abandon(self, run: Run) -> None:
+        """Cancel a running attempt; what it does from now on counts for nothing."""
+        run.timers.cancel(self.key)
+        began = run.executing.pop(self.key, None) is not None
+        if self.attempt is not None:
+            self.attempt.cancel()
+            self.attempt.draft.close()
+            self.attempt = None
+        entry = run.journal.entries.get(self.key)
+        if began or (entry is not None and entry.status != "cancelled"):
+            run.journal.record(
+                self.path,
+                "cancelled",
+                key=self.key,
+                completion=False,
+                attempts=self.number,
+            )

@@ -1,0 +1,84 @@
+"""Where in a body an operation stands: scopes, names and ordinals.
+
+The identity of an entry is (scope, name, ordinal). As a key it is one flat
+tuple (name, ordinal, name, ordinal, …), outermost first; as a path, a list of
+[kind, name, ordinal] that the journal keeps and people read.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from hashlib import sha256
+from random import Random
+from typing import TypeAlias
+
+from edgeflow.errors import DefinitionError
+
+Key: TypeAlias = tuple[str | int, ...]
+Segment: TypeAlias = tuple[str, str, int | str]
+Path: TypeAlias = tuple[Segment, ...]
+
+
+class Scope:
+    """A block of a body; counts the names used in it."""
+
+    __slots__ = ("_counts", "_random", "key", "path", "seed")
+
+    def __init__(self, path: Path, seed: str) -> None:
+        """Make a scope at `path`; `seed` is the instance's own."""
+        self.path = path
+        self.key = key_of(path)
+        self.seed = seed
+        self._counts: dict[str, int] = {}
+        self._random: Random | None = None
+
+    def take(self, name: str) -> int:
+        """Give the ordinal of this use of a name, from 0 on."""
+        ordinal = self._counts.get(name, 0)
+        self._counts[name] = ordinal + 1
+        return ordinal
+
+    def inner(self, kind: str, name: str) -> Scope:
+        """Open a scope within this one."""
+        return Scope((*self.path, (kind, name, self.take(name))), self.seed)
+
+    @property
+    def random(self) -> Random:
+        """Give a generator that is the same on every replay of this scope."""
+        if self._random is None:
+            self._random = Random(f"{self.seed}{self.key}")  # noqa: S311  to be repeatable is the point
+        return self._random
+
+
+scope: ContextVar[Scope] = ContextVar("edgeflow.scope")
+"""The scope that the current task of a body is in."""
+
+
+def key_of(path: Path) -> Key:
+    """Give the identity of a path: without the kinds."""
+    return tuple(part for _, name, ordinal in path for part in (name, ordinal))
+
+
+def show(path: Path) -> str:
+    """Write a path for people: `pay[0] > charge[1]`."""
+    return " > ".join(f"{name}[{ordinal}]" for _, name, ordinal in path) or "the root"
+
+
+def stable_id(*parts: object) -> str:
+    """Give an id that is the same in every process and differs for other parts."""
+    return sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def checked_name(name: object, what: str) -> str:
+    """Refuse a name that cannot be stored.
+
+    Raises:
+        DefinitionError: if it is no string, empty, or holds a lone surrogate.
+    """
+    if not isinstance(name, str) or not name:
+        raise DefinitionError(f"the name of {what} must be a string, not {name!r}")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DefinitionError(f"the name of {what} is no valid text: {error}") from None
+    return name

@@ -1,0 +1,52 @@
+"""What is to happen at a time: a heap with lazy removal."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgeflow.engine.scope import Key
+
+
+class Timers:
+    """At most one time for each key, the earliest first; ties by age."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._heap: list[tuple[float, int, Key]] = []
+        self._live: dict[Key, tuple[int, Callable[[], None]]] = {}
+        self._ages = count()
+
+    def set(self, key: Key, when: float, callback: Callable[[], None]) -> None:
+        """Have `callback` called at `when`, in s since the epoch."""
+        age = next(self._ages)
+        self._live[key] = (age, callback)
+        heappush(self._heap, (when, age, key))
+        if len(self._heap) > 2 * len(self._live) + 64:
+            self._heap = [item for item in self._heap if self._is_live(item)]
+            heapify(self._heap)
+
+    def cancel(self, key: Key) -> None:
+        """Forget the time of a key, if it has one."""
+        self._live.pop(key, None)
+
+    def next(self) -> float | None:
+        """Give the earliest time, or None."""
+        while self._heap and not self._is_live(self._heap[0]):
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop(self, now: float) -> Callable[[], None] | None:
+        """Take the earliest callback whose time has come."""
+        when = self.next()
+        if when is None or when > now:
+            return None
+        return self._live.pop(heappop(self._heap)[2])[1]
+
+    def _is_live(self, item: tuple[float, int, Key]) -> bool:
+        live = self._live.get(item[2])
+        return live is not None and live[0] == item[1]

@@ -1,0 +1,264 @@
+"""`Handle`: an instance, seen from outside of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from edgeflow.clock import seconds
+from edgeflow.engine import opening
+from edgeflow.engine.failures import info
+from edgeflow.engine.inbox import Posted, reply_address, unseal
+from edgeflow.engine.scope import checked_name
+from edgeflow.errors import (
+    ErrorInfo,
+    Unencodable,
+    WorkflowBlocked,
+    WorkflowCancelled,
+    WorkflowFailed,
+)
+from edgeflow.outcome import EntryInfo, Info, Outcome
+from edgeflow.store import TERMINAL, Envelope, Head
+from edgeflow.values import converter, loads
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from edgeflow.app import App
+    from edgeflow.engine.journal import Entry, Journal
+    from edgeflow.workflows import Workflow
+
+R = TypeVar("R")
+
+ASK_POLL = 0.02
+
+
+class Handle(Generic[R]):
+    """Reads, and talks to, one instance; it need not exist yet."""
+
+    def __init__(self, app: App, id: str, workflow: Workflow[Any, R] | None) -> None:
+        """Stand for the instance `id`."""
+        self.id = id
+        self._app = app
+        self._workflow = workflow
+
+    def __repr__(self) -> str:
+        return f"<handle of instance {self.id!r}>"
+
+    async def result(self, timeout: float | timedelta | None = None) -> R:
+        """Wait for the result, wherever the instance runs.
+
+        Args:
+            timeout: seconds or timedelta; without it, wait for ever.
+
+        Raises:
+            TimeoutError: if it is not there in time; the instance is untouched.
+            WorkflowFailed: if its body raised.
+            WorkflowCancelled: if it was cancelled.
+            WorkflowBlocked: if it needs corrected code.
+            UnknownInstance: if there is none.
+        """
+        clock = self._app.clock
+        wait = None if timeout is None else seconds(timeout)
+        give_up = None if wait is None else clock.now() + wait
+        pause = 0.05
+        async with self._app.session.using() as worker:
+            while True:
+                journal = await self._load()
+                if journal.status in TERMINAL or journal.status == "blocked":
+                    return unwrap(self.id, self._decoded(journal))
+                left = None if give_up is None else give_up - clock.now()
+                if left is not None and left <= 0:
+                    raise TimeoutError(
+                        f"instance {self.id!r} is {journal.status} after {wait:g} s; "
+                        "it goes on"
+                    )
+                last = left is not None and left <= pause
+                await worker.bells.wait(
+                    self.id, min(pause, left or pause), idle=not last
+                )
+                pause = min(2 * pause, worker.plan.poll)
+
+    def _decoded(self, journal: Journal) -> Outcome[R]:
+        outcome = opening.ended(journal)
+        workflow = self._workflow or self._app.known(journal.start["workflow"])
+        if workflow is None or outcome.status != "completed":
+            return outcome
+        output = workflow.output_converter().decode(outcome.output)
+        return replace(outcome, output=output)
+
+    async def info(self) -> Info:
+        """Read status, wake time, awaited names, progress and error; writes nothing.
+
+        Raises:
+            UnknownInstance: if there is none.
+        """
+        async with self._app.session.using():
+            journal = await self._load()
+        header, error = journal.header, journal.end.get("error")
+        return Info(
+            id=self.id,
+            workflow=journal.start["workflow"],
+            status=journal.status,
+            wake_at=header["wake_at"],
+            awaiting=tuple(header["awaiting"]),
+            updated=header["at"],
+            progress=journal.progress,
+            error=info(error) if error else None,
+            started=journal.start["at"],
+            input=journal.start["input"],
+            output=journal.end.get("output"),
+        )
+
+    async def history(self) -> list[EntryInfo]:
+        """Read the entries in journal order; those under way come last.
+
+        Raises:
+            UnknownInstance: if there is none.
+        """
+        async with self._app.session.using():
+            journal = await self._load()
+        last = len(journal.entries) + 1
+        entries = list(journal.entries.values())
+        entries.sort(key=lambda entry: entry.data.get("n", last))
+        return [entry_info(entry) for entry in entries]
+
+    async def state(self) -> dict[str, Any]:
+        """Read the last committed state.
+
+        Raises:
+            UnknownInstance: if there is none.
+        """
+        async with self._app.session.using():
+            journal = await self._load()
+        return {key: loads(value) for key, value in journal.state.items()}
+
+    async def send(
+        self, name: str, body: object = None, *, id: str | None = None
+    ) -> bool:
+        """Send a message; it waits in the inbox until the body receives it.
+
+        Args:
+            name: what the body asks for.
+            body: plain JSON, or one of the types that `values` knows.
+            id: of the message; the same id is delivered once. Default: a new one.
+
+        Returns:
+            False if a message with this id was sent before.
+
+        Raises:
+            InstanceFinished: if the instance has ended.
+            Unencodable: if the body has no JSON form.
+            StoreUnavailable: if it could not be written.
+        """
+        posted = Posted(self._plain(name, body), self._app.clock.now())
+        async with self._app.session.using() as worker:
+            fresh = await self._post(id or os.urandom(16).hex(), name, posted)
+            worker.ring(self.id)
+        return fresh
+
+    async def ask(
+        self, name: str, body: object = None, *, timeout: float | timedelta
+    ) -> Any:
+        """Send a message and wait for the value that the body replies with.
+
+        Raises:
+            TimeoutError: if no answer came within `timeout` seconds.
+            InstanceFinished: if the instance has ended.
+        """
+        clock, wait = self._app.clock, seconds(timeout)
+        ask, give_up = os.urandom(16).hex(), clock.now() + wait
+        plain = self._plain(name, body)
+        address = reply_address(ask)
+        store = self._app.store
+        async with self._app.session.using() as worker:
+            posted = Posted(plain, clock.now(), ask=ask, deadline=give_up)
+            await self._post(ask, name, posted)
+            worker.ring(self.id)
+            try:
+                while not (answers := await store.unread(address)):
+                    left = give_up - clock.now()
+                    if left <= 0:
+                        raise TimeoutError(
+                            f"{self.id!r} did not answer {name!r} in {wait:g} s"
+                        )
+                    last = left <= ASK_POLL
+                    await worker.bells.wait(address, min(left, ASK_POLL), idle=not last)
+            finally:
+                await store.delete(address)
+        return unseal(answers[0].body, self._app.wiring.codec).body
+
+    async def wake(self) -> None:
+        """Look at the instance now: it is driven here if it is due, else untouched."""
+        async with self._app.session.using(runs=True) as worker:
+            await worker.drive(self.id)
+
+    async def delete(self) -> None:
+        """Forget the instance, its history and its inbox; a running owner is fenced."""
+        async with self._app.session.using() as worker:
+            await self._app.store.delete(self.id)
+            worker.forget(self.id)
+
+    def _plain(self, name: str, body: object) -> Any:
+        checked_name(name, "a message")
+        try:
+            return converter(Any).encode(body)
+        except Unencodable as error:
+            place = f"body of message {name!r} {error.path}"
+            raise Unencodable(place, error.why) from None
+
+    async def _post(self, id_: str, name: str, posted: Posted) -> bool:
+        body = posted.seal(self._app.wiring.codec)
+        checked_name(id_, "a message's id")
+        return await self._app.store.send(Envelope(self.id, id_, name, body))
+
+    async def _load(self) -> Journal:
+        journal, _ = await opening.load(self._app.wiring, self.id, b"")
+        return journal
+
+
+def unwrap(instance: str, outcome: Outcome[R]) -> R:
+    """Give the result of an ended instance.
+
+    Raises:
+        WorkflowFailed, WorkflowCancelled, WorkflowBlocked: if there is none.
+    """
+    error = outcome.error or ErrorInfo("Unknown", "no reason is recorded")
+    if outcome.status == "failed":
+        raise WorkflowFailed(instance, error)
+    if outcome.status == "cancelled":
+        raise WorkflowCancelled(instance)
+    if outcome.status == "blocked":
+        raise WorkflowBlocked(instance, error.message)
+    return cast("R", outcome.output)
+
+
+def info_of(head: Head) -> Info:
+    """Make a listing of a head."""
+    return Info(
+        id=head.instance,
+        workflow=head.workflow,
+        status=head.status,
+        wake_at=head.wake_at,
+        awaiting=head.awaiting,
+        updated=head.updated,
+    )
+
+
+def entry_info(entry: Entry) -> EntryInfo:
+    """Make an entry readable."""
+    data = entry.data
+    kind, name, _ = entry.path[-1]
+    return EntryInfo(
+        path=[list(segment) for segment in entry.path],
+        kind=kind,
+        name=name,
+        status=entry.status,
+        attempts=entry.attempts,
+        at=data["at"],
+        took=data.get("took"),
+        retry_at=data.get("retry_at"),
+        value=data.get("value"),
+        error=info(data["error"]) if "error" in data else None,
+    )

@@ -1,0 +1,163 @@
+"""The draft of state that one attempt of a step works on.
+
+Reads give private copies; what an attempt changes belongs to it until its step
+succeeds. A change is found by comparing bytes at the end, so that a write deep
+inside a value needs no bookkeeping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, TypeVar
+
+from edgeflow.errors import StateClosed, StateConflict, Unencodable
+from edgeflow.values import converter, dumps, loads
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DELETED = object()
+
+
+class Draft(MutableMapping[str, Any]):
+    """A mapping of str to JSON value: the instance's durable state, on approval."""
+
+    def __init__(self, base: dict[str, bytes], step: str) -> None:
+        """Work on `base`, the state at the start; `step` is named in errors."""
+        self._base = base
+        self._step = step
+        self._open = True
+        self._touched: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        self._check(key)
+        if key not in self._touched:
+            self._touched[key] = guarded(loads(self._base[key]), self)
+        value = self._touched[key]
+        if value is DELETED:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._check(key)
+        self._touched[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self._touched[key] = DELETED
+
+    def __contains__(self, key: object) -> bool:
+        self._check(key)
+        if key in self._touched:
+            return self._touched[key] is not DELETED
+        return key in self._base
+
+    def __iter__(self) -> Iterator[str]:
+        self.check_open()
+        keys = [*self._base, *(k for k in self._touched if k not in self._base)]
+        return iter([k for k in keys if self._touched.get(k) is not DELETED])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"<draft of state in step {self._step!r}>"
+
+    def check_open(self) -> None:
+        """Refuse use after the step.
+
+        Raises:
+            StateClosed: if the attempt has ended; names the step.
+        """
+        if not self._open:
+            raise StateClosed(
+                f"the draft of state of step {self._step!r} is closed: its attempt has "
+                "ended. Read state in a step of its own"
+            )
+
+    def close(self) -> None:
+        """End it: from now on every use raises, of values got from it too."""
+        self._open = False
+
+    def changes(self, current: dict[str, bytes]) -> dict[str, bytes | None]:
+        """Give what the attempt changed: encoded values, None for deleted keys.
+
+        `current` is the state as it is now.
+
+        Raises:
+            Unencodable: if a value has no JSON form; the path starts with the key.
+            StateConflict: if another step changed one of the keys meanwhile.
+        """
+        changes: dict[str, bytes | None] = {}
+        for key, value in self._touched.items():
+            encoded = None if value is DELETED else self._encode(key, value)
+            if encoded == self._base.get(key):
+                continue
+            if current.get(key) is not self._base.get(key):
+                raise StateConflict(
+                    f"step {self._step!r} and another one changed state[{key!r}] at "
+                    "the same time"
+                )
+            changes[key] = encoded
+        return changes
+
+    def _encode(self, key: str, value: object) -> bytes:
+        try:
+            return dumps(converter(Any).encode(value))
+        except Unencodable as error:
+            path = f"state[{key!r}]{error.path.removeprefix('$')}"
+            raise Unencodable(path, error.why) from None
+
+    def _check(self, key: object) -> None:
+        self.check_open()
+        if not isinstance(key, str):
+            raise TypeError(
+                f"a key of state is a str, not {type(key).__name__}: {key!r}"
+            )
+
+
+def guarded(value: Any, draft: Draft) -> Any:
+    """Give lists and dicts that refuse to be used once the draft is closed."""
+    if isinstance(value, dict):
+        items = {k: guarded(v, draft) for k, v in value.items()}
+        return GuardedDict(items, draft)
+    if isinstance(value, list):
+        return GuardedList((guarded(v, draft) for v in value), draft)
+    return value
+
+
+class GuardedDict(dict[str, Any]):
+    """A dict got from a draft."""
+
+    def __init__(self, items: dict[str, Any], draft: Draft) -> None:
+        """Belong to `draft`."""
+        self._draft = draft
+        super().__init__(items)
+
+
+class GuardedList(list[Any]):
+    """A list got from a draft."""
+
+    def __init__(self, items: Iterator[Any], draft: Draft) -> None:
+        """Belong to `draft`."""
+        self._draft = draft
+        super().__init__(items)
+
+
+def _guard(method: F) -> F:
+    def checked(self: GuardedDict | GuardedList, *args: Any, **kwargs: Any) -> Any:
+        self._draft.check_open()
+        return method(self, *args, **kwargs)
+
+    checked.__name__ = method.__name__
+    return checked  # type: ignore[return-value]  # the same signature
+
+
+_UNGUARDED = {"__class__", "__getattribute__", "__init__", "__new__", "__setattr__"}
+_UNGUARDED |= {"__delattr__", "__dir__", "__doc__", "__init_subclass__", "__hash__"}
+_UNGUARDED |= {"__subclasshook__", "__class_getitem__", "__sizeof__", "__repr__"}
+
+for _class, _base in ((GuardedDict, dict), (GuardedList, list)):
+    for _name in vars(_base):
+        if _name not in _UNGUARDED and callable(getattr(_base, _name)):
+            setattr(_class, _name, _guard(getattr(_base, _name)))

@@ -1,0 +1,143 @@
+"""Virtual time: it stands while anything works, and jumps when everything waits."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from contextvars import ContextVar
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING
+
+from edgeflow.engine.committing import sleep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_holds: ContextVar[int] = ContextVar("edgeflow.testing.holds", default=0)
+
+PATIENCE = 12
+"""Turns of the loop without anything new after which everything is said to wait."""
+
+
+class VirtualClock:
+    """A clock for tests: a year of sleeping takes milliseconds.
+
+    Time jumps to the next timer once the loop has turned a few times and no
+    store, thread or new timer has shown itself. Steps under test wait with
+    `await clock.sleep(60)`; real I/O in a step does not hold time up.
+    """
+
+    def __init__(self, start: float = 1_700_000_000.0) -> None:
+        """Start at `start`, in s since the epoch."""
+        self._now = start
+        self._timers: list[tuple[float, int, VirtualAlarm]] = []
+        self._ages = count()
+        self._busy = 0
+        self._quiet = 0
+        self._watched_by: asyncio.AbstractEventLoop | None = None
+
+    def now(self) -> float:
+        """Give the virtual time."""
+        return self._now
+
+    def call_at(
+        self, when: float, callback: Callable[[], object], *, idle: bool = False
+    ) -> VirtualAlarm:
+        """Call back when virtual time has reached `when`."""
+        alarm = VirtualAlarm(when, callback, idle=idle)
+        heappush(self._timers, (when, next(self._ages), alarm))
+        self._watch()
+        return alarm
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Hold time still while a store or thread is at work."""
+        self._busy += 1
+        token = _holds.set(_holds.get() + 1)
+        try:
+            yield
+        finally:
+            _holds.reset(token)
+            self._busy -= 1
+            self._quiet = 0
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the host's loop for virtual seconds: for steps and stores under test.
+
+        Whoever holds time still and waits for it lets go meanwhile.
+        """
+        holds = _holds.get()
+        self._busy -= holds
+        try:
+            await sleep(self, seconds)
+        finally:
+            self._busy += holds
+
+    def advance(self, seconds: float) -> None:
+        """Move time on by hand; what is due is called in the next turn of the loop."""
+        self._now += seconds
+        self._quiet = 0
+        if self._timers:
+            self._watch()
+
+    def _watch(self) -> None:
+        self._quiet = 0
+        loop = asyncio.get_running_loop()
+        if self._watched_by is not loop:
+            self._watched_by = loop
+            loop.call_soon(self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._watched_by is not loop:
+            return
+        while self._timers and self._timers[0][2].cancelled:
+            heappop(self._timers)
+        if not self._timers:
+            self._watched_by = None
+            return
+        if self._timers[0][0] <= self._now:
+            heappop(self._timers)[2].fire()
+            self._quiet = 0
+        elif self._busy:
+            # A thread or a server works: look again soon, without burning a core.
+            loop.call_later(0.0002, self._look, loop)
+            return
+        elif self._quiet >= PATIENCE:
+            self._jump()
+        self._quiet += 1
+        loop.call_soon(self._look, loop)
+
+    def _jump(self) -> None:
+        self._quiet = 0
+        live = [item for item in self._timers if not item[2].cancelled]
+        driving = [item for item in live if not item[2].idle]
+        self._now = max(self._now, min(driving or live)[0])
+
+
+class VirtualAlarm:
+    """A call to come, in virtual time."""
+
+    __slots__ = ("callback", "cancelled", "idle", "when")
+
+    def __init__(
+        self, when: float, callback: Callable[[], object], *, idle: bool
+    ) -> None:
+        """Call back at `when`; an idle one does not move time by itself."""
+        self.when = when
+        self.callback = callback
+        self.idle = idle
+        self.cancelled = False
+
+    def __lt__(self, other: VirtualAlarm) -> bool:
+        return self.when < other.when
+
+    def cancel(self) -> None:
+        """Take the call back."""
+        self.cancelled = True
+
+    def fire(self) -> None:
+        """Call back, once."""
+        if not self.cancelled:
+            self.cancelled = True
+            self.callback()

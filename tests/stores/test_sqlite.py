@@ -1,0 +1,476 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgeflow.errors import (
+    ConfigError,
+    Conflict,
+    OutcomeUnknown,
+    StoreUnavailable,
+    TooLarge,
+)
+from edgeflow.store import Commit, Committed, Envelope, Loaded, Store
+from edgeflow.testing import StoreSuite
+from edgeflow_sqlite import SqliteStore
+from edgeflow_sqlite._trouble import explain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+START = Commit(
+    seq=1, frames=(b"f",), token=b"t", workflow="w", status="running", due=1.0, now=1.0
+)
+
+
+class TestSqliteStore(StoreSuite):
+    async def open_store(self, where: Path) -> Store:
+        store = SqliteStore(where / "test.db")
+        await store.open()
+        return store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "test.db", busy_timeout=0.05)
+    await store.open()
+    yield store
+    await store.close()
+
+
+class Hops:
+    """Counts how often something runs on the connection's thread."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("DEBUG", logger="aiosqlite")
+        self._caplog = caplog
+
+    def count(self) -> int:
+        seen = sum(r.message.startswith("executing") for r in self._caplog.records)
+        self._caplog.clear()
+        return seen
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def last(store: SqliteStore, instance: str) -> int:
+    loaded = await store.load(instance)
+    return 0 if loaded is None else loaded.head.seq
+
+
+def names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+# URLs and settings
+
+
+def test_a_url_names_the_file_and_how_hard_it_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def use(url: str) -> None:
+        store = SqliteStore.from_url(url)
+        await store.open()
+        await store.close()
+
+    for url in (
+        "sqlite:///relative.db",
+        f"sqlite:///{tmp_path}/absolute.db?synchronous=normal&busy_timeout=0.5",
+        "sqlite:///with%20space%3F.db?synchronous=full",
+    ):
+        asyncio.run(use(url))
+
+    expected = {"relative.db", "absolute.db", "with space?.db"}
+    assert names(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("sqlite:relative.db", "sqlite:///relative.db"),
+        ("sqlite://host/file.db", "sqlite:///relative.db"),
+        ("sqlite:///", "sqlite:///relative.db"),
+        ("sqlite:///a.db?mode=ro", "'mode'.*synchronous=full|normal and busy_timeout"),
+        ("sqlite:///a.db?synchronous=off", "'off'.*'full' or 'normal'"),
+        ("sqlite:///a.db?synchronous=", "'full' or 'normal'"),
+        ("sqlite:///a.db?busy_timeout=soon", "'soon'"),
+        ("sqlite:///a.db?busy_timeout=-1", "seconds"),
+        ("sqlite:///a.db?busy_timeout=nan", "seconds"),
+        ("sqlite:///:memory:", "memory:"),
+    ],
+)
+def test_a_bad_url_is_refused_with_what_is_allowed(url: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        SqliteStore.from_url(url)
+
+
+async def test_full_is_the_default(tmp_path: Path) -> None:
+    for store, level in (
+        (SqliteStore(tmp_path / "a.db"), 2),
+        (SqliteStore(tmp_path / "b.db", synchronous="normal"), 1),
+    ):
+        await store.open()
+        assert await pragma(store, "synchronous") == level
+        assert await pragma(store, "journal_mode") == "wal"
+        await store.close()
+
+
+async def pragma(store: SqliteStore, text: str) -> object:
+    # A pragma belongs to its connection, and nothing public runs one.
+    session = store._session  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    assert session is not None
+    ((value,),) = await session.fetch(f"pragma {text}")
+    return value
+
+
+# Files that cannot be used
+
+
+async def refusal(path: Path) -> str:
+    store = SqliteStore(path, busy_timeout=0.05)
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.open()
+    with pytest.raises(StoreUnavailable, match="call open"):
+        await store.load("i")
+    await store.close()
+    return str(caught.value)
+
+
+async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, " * 100)
+
+    assert "notes.txt is not a SQLite database" in await refusal(path)
+    assert path.read_text() == "not a database, " * 100
+
+
+async def test_a_missing_directory_is_not_created(tmp_path: Path) -> None:
+    told = await refusal(tmp_path / "missing" / "test.db")
+
+    assert f"there is no directory {tmp_path / 'missing'}" in told
+    assert "create it" in told
+    assert names(tmp_path) == set()
+
+
+async def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    assert "is a directory" in await refusal(tmp_path)
+
+
+async def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("create table theirs(a)")
+
+    before = path.read_bytes()
+
+    assert "is the database of another program" in await refusal(path)
+    assert path.read_bytes() == before
+
+
+async def test_a_newer_schema_is_left_alone(store: SqliteStore, tmp_path: Path) -> None:
+    await store.close()
+    path = tmp_path / "test.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("pragma user_version=99")
+
+    before = path.read_bytes()
+
+    told = await refusal(path)
+
+    assert "written by a newer edgeflow" in told
+    assert "version 99" in told
+    assert path.read_bytes() == before
+
+
+async def test_an_old_sqlite_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+
+    assert "needs 3.37" in await refusal(tmp_path / "test.db")
+    assert names(tmp_path) == set()
+
+
+def test_a_damaged_file_is_told_from_other_trouble() -> None:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    assert "is damaged" in str(explain(error, "test.db", 1))
+
+
+def test_a_failed_sync_leaves_the_outcome_of_a_commit_unknown() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+
+    assert isinstance(explain(error, "test.db", 1, committing=True), OutcomeUnknown)
+    assert isinstance(explain(error, "test.db", 1), StoreUnavailable)
+
+
+# Other programs, and no room
+
+
+async def test_a_lock_that_is_kept_makes_the_store_unavailable(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as lock:
+        lock.execute("begin immediate")
+        with pytest.raises(StoreUnavailable, match="another program holds a lock on"):
+            await store.commit("i", START)
+        with pytest.raises(StoreUnavailable, match="another program holds a lock on"):
+            await store.send(Envelope("i", "m", "n", b""))
+        assert "another program holds a lock on" in await refusal(tmp_path / "test.db")
+        assert await store.load("i") is None
+
+    await store.commit("i", START)
+
+
+async def test_a_lock_that_is_given_back_only_delays(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "test.db", busy_timeout=10)
+    await store.open()
+    with closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as lock:
+        lock.execute("begin immediate")
+        commit = asyncio.ensure_future(store.commit("i", START))
+        await turns(20)
+        assert not commit.done()
+        lock.execute("rollback")
+        await commit
+
+    assert await last(store, "i") == 1
+    await store.close()
+
+
+async def test_a_full_disk_changes_nothing_and_passes(store: SqliteStore) -> None:
+    await store.commit("i", START)
+    pages = await pragma(store, "page_count")
+    large = replace(START, seq=2, frames=(b"x" * 100_000,))
+    await pragma(store, f"max_page_count={pages}")
+    with pytest.raises(StoreUnavailable, match="is full: make room"):
+        await store.commit("i", large)
+    assert await last(store, "i") == 1
+
+    await pragma(store, "max_page_count=100000")
+
+    await store.commit("i", large)
+    assert await last(store, "i") == 2
+
+
+# One hop, and group commit
+
+
+async def test_a_commit_is_one_statement_on_the_thread(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    hops = Hops(caplog)
+    await store.commit("i", replace(START, frames=(b"1", b"2", b"3")))
+    assert hops.count() == 1
+    busy = replace(
+        START,
+        seq=4,
+        status="suspended",
+        awaiting=("n",),
+        acks=("m",),
+        sends=(Envelope("j", "m", "n", b"body"),),
+        snapshot=True,
+    )
+    await store.commit("i", busy)
+    assert hops.count() == 1
+    for call in (
+        store.load("i"),
+        store.unread("j"),
+        store.send(Envelope("i", "m", "n", b"")),
+        store.claim(1, 1, 1, "w"),
+        store.renew("i", b"t", 1, 1),
+        store.delete("i"),
+    ):
+        await call
+        assert hops.count() == 1
+
+
+async def test_commits_that_wait_go_down_together(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    hops = Hops(caplog)
+    await asyncio.gather(*(store.commit(f"i{n}", START) for n in range(64)))
+    assert hops.count() == 1
+    await asyncio.gather(*(store.commit(f"j{n}", START) for n in range(65)))
+    assert hops.count() == 2
+    large = replace(START, frames=(b"x" * 3_000_000,))
+    await asyncio.gather(*(store.commit(f"k{n}", large) for n in range(3)))
+    assert hops.count() == 2
+
+    assert [await last(store, i) for i in ("i0", "i63", "j64", "k2")] == [1] * 4
+
+
+async def test_whoever_spoils_a_group_fails_alone(store: SqliteStore) -> None:
+    await store.commit("taken", START)
+    commits = {
+        "a": START,
+        "taken": START,
+        "overflow": replace(START, wake_at=10**30),
+        "infinite": replace(START, sends=(Envelope("x", "m", "n", b"", float("inf")),)),
+        "b": START,
+    }
+
+    answers = await asyncio.gather(
+        *(store.commit(i, c) for i, c in commits.items()), return_exceptions=True
+    )
+
+    kinds = [type(answer).__name__ for answer in answers]
+    expected = ["Committed", "Conflict", "OverflowError", "ValueError", "Committed"]
+    assert kinds == expected
+    assert await last(store, "b") == 1
+
+
+async def test_trouble_of_the_file_reaches_everybody_in_a_group(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as lock:
+        lock.execute("begin immediate")
+        answers = await asyncio.gather(
+            *(store.commit(i, START) for i in "abc"), return_exceptions=True
+        )
+
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
+    assert len({id(answer) for answer in answers}) == 3
+
+
+async def test_a_thousand_frames_are_one_commit_and_more_are_refused(
+    store: SqliteStore,
+) -> None:
+    await store.commit("i", replace(START, frames=(b"f",) * 1000))
+    assert await last(store, "i") == 1000
+    with pytest.raises(TooLarge, match="1025 frames"):
+        await store.commit("j", replace(START, frames=(b"f",) * 1025))
+
+
+# Cancelled awaits, and the end of the loop
+
+
+async def test_a_commit_that_is_cancelled_before_its_flight_is_not_written(
+    store: SqliteStore,
+) -> None:
+    flying = asyncio.ensure_future(store.commit("flying", START))
+    await turns(2)
+    waiting = asyncio.ensure_future(store.commit("waiting", START))
+    staying = asyncio.ensure_future(store.commit("staying", START))
+    await turns(1)
+    waiting.cancel()
+    await asyncio.gather(flying, staying)
+
+    assert await last(store, "waiting") == 0
+    assert [await last(store, i) for i in ("flying", "staying")] == [1, 1]
+
+
+async def test_a_cancelled_flight_lands_for_the_others(store: SqliteStore) -> None:
+    for count in range(20):
+        seq = count + 1
+        tasks = [
+            asyncio.ensure_future(store.commit(i, replace(START, seq=seq)))
+            for i in "abc"
+        ]
+        await turns(count % 7)
+        tasks[1].cancel()
+        await asyncio.gather(tasks[0], tasks[2])
+        with suppress(asyncio.CancelledError):
+            await tasks[1]
+        if await last(store, "b") < seq:
+            await store.commit("b", replace(START, seq=seq))
+
+    assert [await last(store, i) for i in "abc"] == [20, 20, 20]
+
+
+async def test_closing_waits_for_commits_in_flight(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    commits = [asyncio.ensure_future(store.commit(f"i{n}", START)) for n in range(200)]
+    await turns(1)
+    await asyncio.gather(store.close(), store.close())
+    await asyncio.gather(*commits)
+    with pytest.raises(StoreUnavailable, match="call open"):
+        await store.commit("late", START)
+    assert names(tmp_path) == {"test.db"}
+
+    await store.open()
+
+    assert await last(store, "i199") == 1
+    assert await last(store, "late") == 0
+
+
+def test_a_loop_that_ends_during_a_commit_tears_nothing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "test.db")
+    calls: list[asyncio.Task[Committed] | asyncio.Task[Loaded | None]] = []
+
+    async def leave_behind(count: int) -> None:
+        await store.open()
+        for instance in (f"a{count}", f"b{count}"):
+            calls.append(asyncio.create_task(store.commit(instance, START)))
+            calls.append(asyncio.create_task(store.load(instance)))
+            await turns(count)
+
+    async def look(count: int) -> list[int]:
+        with pytest.raises(StoreUnavailable, match="another event loop"):
+            await store.load("i")
+        await store.open()
+        written = [await last(store, f"a{count}"), await last(store, f"b{count}")]
+        for instance, seq in zip(("a", "b"), written, strict=True):
+            if not seq:
+                await store.commit(f"{instance}{count}", START)
+        await store.close()
+        return written
+
+    for count in range(8):
+        with asyncio.Runner() as runner:
+            runner.run(leave_behind(count))
+        assert asyncio.run(look(count)) <= [1, 1]
+    assert all(call.done() for call in calls)
+
+
+async def test_opening_twice_does_nothing(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    hops = Hops(caplog)
+    await store.open()
+
+    assert hops.count() == 0
+
+
+def test_another_loop_opens_it_again(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "test.db")
+
+    async def use(seq: int) -> None:
+        await store.open()
+        await store.commit("i", replace(START, seq=seq))
+        await store.close()
+
+    for seq in (1, 2, 3):
+        asyncio.run(use(seq))
+
+
+def test_it_can_be_closed_from_another_loop(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "test.db")
+    asyncio.run(store.open())
+    asyncio.run(store.close())
+
+    assert names(tmp_path) == {"test.db"}
+
+
+async def test_two_that_create_the_file_at_once_both_succeed(tmp_path: Path) -> None:
+    stores = [SqliteStore(tmp_path / "test.db") for _ in range(8)]
+    await asyncio.gather(*(each.open() for each in stores))
+    answers = await asyncio.gather(
+        *(each.commit("i", START) for each in stores), return_exceptions=True
+    )
+
+    assert sum(isinstance(answer, Conflict) for answer in answers) == 7
+    await asyncio.gather(*(each.close() for each in stores))

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgeflow.errors import StoreUnavailable
+from edgeflow_sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from edgeflow.store import Loaded
+
+PRELUDE = """
+import asyncio, os, sys, threading
+from dataclasses import replace
+from edgeflow.errors import StoreUnavailable
+from edgeflow.store import Commit, Envelope
+from edgeflow_sqlite import SqliteStore
+
+START = Commit(seq=1, frames=(b"f",), token=b"t", workflow="w", status="running",
+               due=1.0, now=1.0)
+store = SqliteStore(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "test.db"
+
+
+def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
+    code = PRELUDE + dedent(script)
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> bytes:
+    with process:
+        output, errors = process.communicate(timeout=15)
+    assert (process.returncode, errors) == (0, b"")
+    return output
+
+
+def load(path: Path, *instances: str) -> list[Loaded]:
+    async def read() -> list[Loaded]:
+        store = SqliteStore(path)
+        await store.open()
+        found = [await store.load(instance) for instance in instances]
+        await store.close()
+        return [loaded for loaded in found if loaded is not None]
+
+    return asyncio.run(read())
+
+
+def test_importing_the_adapter_imports_no_sqlite() -> None:
+    script = "print(sorted({'sqlite3', 'aiosqlite', 'asyncio'} & {*sys.modules}))"
+    code = f"import sys, edgeflow_sqlite; {script}"
+
+    shown = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+
+    assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "asyncio.run(main())",
+        "asyncio.run(main()); del store",
+        "threading.Thread(target=lambda: asyncio.run(main())).start()",
+        "threading.Thread(target=lambda: asyncio.run(main()), daemon=True).run()",
+    ],
+)
+def test_an_unclosed_store_does_not_hang_the_interpreter(path: Path, end: str) -> None:
+    # N-16
+    script = """
+        async def main():
+            await store.open()
+            await store.commit("i", START)
+        """
+    finish(start(dedent(script) + end, path))
+
+    assert [loaded.head.seq for loaded in load(path, "i")] == [1]
+
+
+def test_a_thread_that_outlives_the_main_one_keeps_its_store(path: Path) -> None:
+    script = """
+        async def main():
+            await store.open()
+            while threading.main_thread().is_alive():
+                await asyncio.sleep(0)
+            for seq in range(1, 20):
+                await store.commit("i", replace(START, seq=seq))
+
+        threading.Thread(target=lambda: asyncio.run(main())).start()
+        """
+    finish(start(script, path))
+
+    assert [loaded.head.seq for loaded in load(path, "i")] == [19]
+
+
+def test_a_forked_child_opens_a_connection_of_its_own(path: Path) -> None:
+    script = """
+        async def child():
+            try:
+                await store.load("i")
+            except StoreUnavailable:
+                await store.open()
+                await store.commit("i", replace(START, seq=2))
+                await store.close()
+
+        with asyncio.Runner() as runner:
+            runner.run(store.open())
+            runner.run(store.commit("i", START))
+            import warnings
+            warnings.simplefilter("ignore")  # 3.12 warns of a fork beside threads
+            if pid := os.fork():
+                _, status = os.waitpid(pid, 0)
+                runner.run(store.commit("i", replace(START, seq=3)))
+                runner.run(store.close())
+                sys.exit(status)
+            asyncio.set_event_loop(None)
+            asyncio.events._set_running_loop(None)
+            asyncio.run(child())
+            os._exit(0)
+        """
+    finish(start(script, path))
+
+    assert [loaded.head.seq for loaded in load(path, "i")] == [3]
+
+
+def test_a_commit_that_was_acknowledged_outlives_sigkill(path: Path) -> None:
+    # N-16
+    script = """
+        async def main():
+            await store.open()
+            await store.commit("i", START)
+            os.write(1, b"written")
+            await asyncio.sleep(60)
+
+        asyncio.run(main())
+        """
+    with start(script, path) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(7) == b"written"
+        process.kill()
+
+    assert [loaded.head.seq for loaded in load(path, "i")] == [1]
+
+
+def test_a_kill_in_the_middle_of_a_commit_leaves_all_of_it_or_nothing(
+    path: Path,
+) -> None:
+    # N-05
+    script = """
+        async def main():
+            await store.open()
+            loaded = await store.load("i")
+            for seq in range(loaded.head.seq + 1 if loaded else 1, 100_000):
+                await store.send(Envelope("i", f"in{seq}", "n", b"body"))
+                await store.commit("i", replace(START, seq=seq, acks=(f"in{seq}",),
+                    frames=(b"x" * 5000,), snapshot=seq % 7 == 0,
+                    sends=(Envelope("peer", f"out{seq}", "n", b"body"),)))
+                os.write(1, b".")
+
+        asyncio.run(main())
+        """
+    answered = 0
+    for kills in range(1, 6):
+        with start(script, path) as process:
+            assert process.stdout is not None
+            process.stdout.read(11 * kills)
+            process.kill()
+            answered += 11 * kills + len(process.stdout.read())
+        (loaded,) = load(path, "i")
+        seq = loaded.head.seq
+
+        assert answered <= seq <= answered + 1
+        answered = seq
+        first = max(1, seq - seq % 7)
+        assert [f.seq for f in loaded.frames] == list(range(first, seq + 1))
+        assert all(len(f.body) == 5000 for f in loaded.frames)
+        assert {m.id for m in loaded.messages} <= {f"in{seq + 1}"}
+        assert sent_to_peer(path) == [f"out{n}" for n in range(1, seq + 1)]
+
+
+def sent_to_peer(path: Path) -> list[str]:
+    async def read() -> list[str]:
+        store = SqliteStore(path)
+        await store.open()
+        ids = [message.id for message in await store.unread("peer")]
+        await store.close()
+        return ids
+
+    return asyncio.run(read())
+
+
+def test_four_processes_share_one_file(path: Path) -> None:
+    # N-15
+    script = """
+        me, peer, rounds = sys.argv[2], sys.argv[3], int(sys.argv[4])
+
+        async def main():
+            await store.open()
+            got = 0
+            for seq in range(1, rounds + 1):
+                acks = tuple(m.id for m in await store.unread(me))
+                got += len(acks)
+                await store.commit(me, replace(START, seq=seq, acks=acks,
+                    snapshot=seq % 50 == 0,
+                    sends=(Envelope(peer, f"{me}{seq}", "n", b"body"),)))
+            await store.close()
+            os.write(1, str(got).encode())
+
+        asyncio.run(main())
+        """
+    rounds = 250
+    ring = ["a", "b", "c", "d"]
+    processes = [
+        start(script, path, me, peer, rounds)
+        for me, peer in zip(ring, [*ring[1:], ring[0]], strict=True)
+    ]
+    got = [int(finish(process)) for process in processes]
+
+    after = load(path, *ring)
+    assert [loaded.head.seq for loaded in after] == [rounds] * 4
+    left = [len(loaded.messages) for loaded in after]
+    assert [a + b for a, b in zip(got, left, strict=True)] == [rounds] * 4
+
+
+@contextmanager
+def nobody() -> Generator[None]:
+    """Root may write everything, so be somebody else for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
+@pytest.mark.parametrize("mode", [0o555, 0o777])
+def test_a_read_only_file_is_refused_and_left_alone(mode: int) -> None:
+    # Not `tmp_path`: that lies in a directory of the user's own.
+    directory = Path(tempfile.mkdtemp())
+    try:
+        path = directory / "test.db"
+        load(path)  # creates it
+        before = path.read_bytes()
+        path.chmod(0o444)
+        directory.chmod(mode)
+        with nobody(), pytest.raises(StoreUnavailable, match=r"allow .* to write"):
+            load(path)
+        directory.chmod(0o755)
+        assert path.read_bytes() == before
+    finally:
+        shutil.rmtree(directory)
