@@ -6,41 +6,38 @@ import os
 import random
 import socket
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeflow.clock import Clock, SystemClock, seconds
-from edgeflow.context import Context
 from edgeflow.engine.frames import Codec, PlainCodec
 from edgeflow.engine.journal import Wiring
 from edgeflow.engine.observing import Observers
-from edgeflow.engine.scope import checked_name
-from edgeflow.engine.settings import Body, Settings
+from edgeflow.engine.plan import Plan
+from edgeflow.engine.settings import Settings
 from edgeflow.engine.threads import Threads
-from edgeflow.engine.worker import Plan, Worker, refused
+from edgeflow.engine.worker import Worker
 from edgeflow.errors import (
     AlreadyExists,
-    BodyError,
     ConfigError,
-    DefinitionError,
     Fenced,
-    Unencodable,
-    UnknownWorkflow,
     ValueTooLarge,
 )
 from edgeflow.handle import Handle, info_of, unwrap
+from edgeflow.registry import Registry, checked_id, encode_input, new_id
 from edgeflow.session import Session
 from edgeflow.store import Query, Status, Store
 from edgeflow.stores import DEFAULT_URL, store_from_url
 from edgeflow.workflows import Workflow, WorkflowDecorator, define
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import timedelta
     from types import TracebackType
     from typing import Literal, Self
 
-    from edgeflow.engine.run import Run
+    from edgeflow.context import Context
     from edgeflow.engine.settings import Durability
     from edgeflow.events import Observer
     from edgeflow.outcome import Info, Outcome
@@ -113,7 +110,7 @@ class App:
         self.store: Store = store_from_url(store) if isinstance(store, str) else store
         self.version = version
         self.clock: Clock = clock or SystemClock()
-        self._workflows: dict[str, Workflow[Any, Any]] = {}
+        self._registry = Registry()
         self._worker_name = f"{socket.gethostname()}:{os.getpid()}"
         wiring = Wiring(
             self.store, self.clock, codec or PlainCodec(), self._worker_name, version
@@ -123,7 +120,7 @@ class App:
 
         def make_worker(resources: Callable[[], Any]) -> Worker:
             def settings(name: str) -> Settings:
-                known = self._workflows.get(name)
+                known = self._registry.get(name)
                 return Settings(
                     threads=threads,
                     chance=chance.random,
@@ -143,8 +140,8 @@ class App:
                 wiring,
                 Plan(
                     settings=settings,
-                    body=self._body,
-                    decode=self._decode,
+                    body=self._registry.body,
+                    decode=self._registry.decode,
                     token=lambda: os.urandom(16),
                     lease=lease,
                     poll=poll,
@@ -185,7 +182,16 @@ class App:
     ) -> Any:
         """Make an `async def` a workflow of this app; see `edgeflow.workflow`."""
         if function is None:
-            return lambda function: self.register(define(function, name, durability))
+            return partial(self._define, name=name, durability=durability)
+        return self._define(function, name=name, durability=durability)
+
+    def _define(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None,
+        durability: Durability | None,
+    ) -> Workflow[Any, Any]:
         return self.register(define(function, name, durability))
 
     def register(self, workflow: Workflow[In, R]) -> Workflow[In, R]:
@@ -194,27 +200,12 @@ class App:
         Raises:
             DefinitionError: if another one has its name.
         """
-        known = self._workflows.setdefault(workflow.name, workflow)
-        if known is not workflow:
-            raise DefinitionError(f"two workflows are called {workflow.name!r}")
-        return workflow
-
-    def find_workflow(self, workflow: Workflow[Any, Any] | str) -> Workflow[Any, Any]:
-        """Look a workflow up.
-
-        Raises:
-            UnknownWorkflow: if it is not registered here.
-        """
-        name = workflow if isinstance(workflow, str) else workflow.name
-        known = self._workflows.get(name)
-        if known is None or workflow not in (name, known):
-            raise UnknownWorkflow(name, sorted(self._workflows))
-        return known
+        return self._registry.register(workflow)
 
     @property
     def workflows(self) -> tuple[Workflow[Any, Any], ...]:
         """The registered workflows, in the order of their registration."""
-        return tuple(self._workflows.values())
+        return self._registry.all()
 
     def observe(self, observer: Observer) -> None:
         """Add an observer; it hears what happens from now on."""
@@ -233,27 +224,7 @@ class App:
 
     def known(self, name: str) -> Workflow[Any, Any] | None:
         """Give the workflow of this name, if it is registered here."""
-        return self._workflows.get(name)
-
-    def _body(self, name: str) -> Body:
-        known = self._workflows.get(name)
-        if known is None:
-            return refused(
-                BodyError(str(UnknownWorkflow(name, sorted(self._workflows))))
-            )
-
-        def begin(run: Run) -> Coroutine[Any, Any, Any]:
-            ctx = Context(run)
-            if not known.takes_input:
-                return known.function(ctx)
-            value = known.input_converter().decode(run.journal.start["input"])
-            return known.function(ctx, value)
-
-        return Body(begin, lambda output: known.output_converter().encode(output))
-
-    def _decode(self, name: str, output: Any) -> Any:
-        known = self._workflows.get(name)
-        return known.output_converter().decode(output) if known else output
+        return self._registry.get(name)
 
     # --- running ----------------------------------------------------------------
 
@@ -284,6 +255,8 @@ class App:
         """Start an instance; its input is durable when this returns.
 
         Within `async with app` it runs here at once, else when somebody drives it.
+        One that another process runs, or ran until it died, is left to it until its
+        lease is over; `run` and `drive` take it over at once.
 
         Args:
             workflow: or its name.
@@ -333,7 +306,7 @@ class App:
         *,
         run: bool,
     ) -> Handle[R]:
-        known = self.find_workflow(workflow)
+        known = self._registry.find(workflow)
         instance = checked_id(instance) if instance is not None else new_id()
         plain = encode_input(known, value)
         try:
@@ -405,43 +378,9 @@ class App:
         *,
         workflow: Workflow[Any, Any] | str | None = None,
         status: Status | None = None,
-    ) -> AsyncIterator[Info]:
+    ) -> AsyncGenerator[Info]:
         """Yield instances in the order of their ids, as they last rested."""
         name = workflow.name if isinstance(workflow, Workflow) else workflow
         async with self.session.using():
             async for head in self.store.find(Query(workflow=name, status=status)):
                 yield info_of(head)
-
-
-def new_id() -> str:
-    """Give an id that nobody else has."""
-    return os.urandom(16).hex()
-
-
-def checked_id(instance: object) -> str:
-    """Refuse an id that a store cannot hold.
-
-    Raises:
-        DefinitionError: if it is no string, empty, too long, or edgeflow's own.
-    """
-    found = checked_name(instance, "an instance")
-    if len(found) > MAX_ID:
-        raise DefinitionError(
-            f"an id has {MAX_ID} characters at most, not {len(found)}"
-        )
-    if found.startswith("~"):
-        raise DefinitionError(f"ids that start with '~' are edgeflow's own: {found!r}")
-    return found
-
-
-def encode_input(workflow: Workflow[Any, Any], value: object) -> Any:
-    """Make an input plain JSON.
-
-    Raises:
-        Unencodable: if it does not fit the workflow; names the place.
-    """
-    try:
-        return workflow.input_converter().encode(value)
-    except Unencodable as error:
-        place = f"input of {workflow.name!r} {error.path}"
-        raise Unencodable(place, error.why) from None

@@ -68,10 +68,10 @@ def seconds(duration: float | timedelta) -> float:
     """
     if isinstance(duration, timedelta):
         return duration.total_seconds()
-    if isinstance(duration, bool) or not isinstance(duration, (int, float)):
-        msg = f"a duration is seconds or a timedelta, not {type(duration).__name__}"
-        raise TypeError(msg)
+    if type(duration) not in (int, float):
+        raise TypeError(
+            f"a duration is seconds or a timedelta, not {type(duration).__name__}"
+        )
     if duration != duration:  # noqa: PLR0124  NaN is what differs from itself
-        msg = "a duration cannot be NaN"
-        raise TypeError(msg)
+        raise TypeError("a duration cannot be NaN")
     return float(duration)

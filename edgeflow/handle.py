@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from edgeflow.workflows import Workflow
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 ASK_POLL = 0.02
 
 
-class Handle(Generic[R]):
+class Handle(Generic[R_co]):
     """Reads, and talks to, one instance; it need not exist yet."""
 
-    def __init__(self, app: App, id: str, workflow: Workflow[Any, R] | None) -> None:
+    def __init__(self, app: App, id: str, workflow: Workflow[Any, R_co] | None) -> None:
         """Stand for the instance `id`."""
         self.id = id
         self._app = app
@@ -46,7 +47,7 @@ class Handle(Generic[R]):
     def __repr__(self) -> str:
         return f"<handle of instance {self.id!r}>"
 
-    async def result(self, timeout: float | timedelta | None = None) -> R:
+    async def result(self, timeout: float | timedelta | None = None) -> R_co:
         """Wait for the result, wherever the instance runs.
 
         Args:
@@ -80,7 +81,7 @@ class Handle(Generic[R]):
                 )
                 pause = min(2 * pause, worker.plan.poll)
 
-    def _decoded(self, journal: Journal) -> Outcome[R]:
+    def _decoded(self, journal: Journal) -> Outcome[R_co]:
         outcome = opening.ended(journal)
         workflow = self._workflow or self._app.known(journal.start["workflow"])
         if workflow is None or outcome.status != "completed":

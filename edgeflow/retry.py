@@ -52,9 +52,9 @@ class Retry:
             return False
         if isinstance(error, StateConflict):
             return True
-        if isinstance(self.on, (type, tuple)):
-            return isinstance(error, self.on)
-        return self.on(error)
+        if callable(self.on) and not isinstance(self.on, type):
+            return self.on(error)
+        return isinstance(error, self.on)
 
     def delay(self, attempt: int, chance: float) -> float:
         """Seconds to wait after attempt `attempt` (1, 2, …) failed.

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from edgeflow.engine.journal import Wiring
@@ -41,7 +41,7 @@ class Session:
     @asynccontextmanager
     async def using(
         self, *, runs: bool = False, serves: bool = False
-    ) -> AsyncIterator[Worker]:
+    ) -> AsyncGenerator[Worker]:
         """Give the worker, store opened; with `runs`, resources too.
 
         Raises:

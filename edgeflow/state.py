@@ -8,12 +8,10 @@ inside a value needs no bookkeeping.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any, TypeVar
+from typing import Any, cast
 
 from edgeflow.errors import StateClosed, StateConflict, Unencodable
 from edgeflow.values import converter, dumps, loads
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 DELETED = object()
 
@@ -49,7 +47,7 @@ class Draft(MutableMapping[str, Any]):
     def __contains__(self, key: object) -> bool:
         self._check(key)
         if key in self._touched:
-            return self._touched[key] is not DELETED
+            return self._touched.get(str(key)) is not DELETED
         return key in self._base
 
     def __iter__(self) -> Iterator[str]:
@@ -119,10 +117,11 @@ class Draft(MutableMapping[str, Any]):
 def guarded(value: Any, draft: Draft) -> Any:
     """Give lists and dicts that refuse to be used once the draft is closed."""
     if isinstance(value, dict):
-        items = {k: guarded(v, draft) for k, v in value.items()}
-        return GuardedDict(items, draft)
+        table = cast("dict[str, Any]", value)
+        return GuardedDict({k: guarded(v, draft) for k, v in table.items()}, draft)
     if isinstance(value, list):
-        return GuardedList((guarded(v, draft) for v in value), draft)
+        items = cast("list[Any]", value)  # type: ignore[redundant-cast]  # pyright
+        return GuardedList([guarded(item, draft) for item in items], draft)
     return value
 
 
@@ -131,33 +130,36 @@ class GuardedDict(dict[str, Any]):
 
     def __init__(self, items: dict[str, Any], draft: Draft) -> None:
         """Belong to `draft`."""
-        self._draft = draft
+        self.draft = draft
         super().__init__(items)
 
 
 class GuardedList(list[Any]):
     """A list got from a draft."""
 
-    def __init__(self, items: Iterator[Any], draft: Draft) -> None:
+    def __init__(self, items: list[Any], draft: Draft) -> None:
         """Belong to `draft`."""
-        self._draft = draft
+        self.draft = draft
         super().__init__(items)
 
 
-def _guard(method: F) -> F:
-    def checked(self: GuardedDict | GuardedList, *args: Any, **kwargs: Any) -> Any:
-        self._draft.check_open()
+def _guard(method: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(
+        self: GuardedDict | GuardedList, *args: object, **kwargs: object
+    ) -> object:
+        self.draft.check_open()
         return method(self, *args, **kwargs)
 
     checked.__name__ = method.__name__
-    return checked  # type: ignore[return-value]  # the same signature
+    return checked
 
 
-_UNGUARDED = {"__class__", "__getattribute__", "__init__", "__new__", "__setattr__"}
-_UNGUARDED |= {"__delattr__", "__dir__", "__doc__", "__init_subclass__", "__hash__"}
-_UNGUARDED |= {"__subclasshook__", "__class_getitem__", "__sizeof__", "__repr__"}
+_unguarded = {"__class__", "__class_getitem__", "__delattr__", "__dir__", "__doc__"}
+_unguarded |= {"__getattribute__", "__hash__", "__init__", "__init_subclass__"}
+_unguarded |= {"__new__", "__repr__", "__setattr__", "__sizeof__", "__subclasshook__"}
+"""What an object needs to be handled at all, without being looked into."""
 
 for _class, _base in ((GuardedDict, dict), (GuardedList, list)):
     for _name in vars(_base):
-        if _name not in _UNGUARDED and callable(getattr(_base, _name)):
+        if _name not in _unguarded and callable(getattr(_base, _name)):
             setattr(_class, _name, _guard(getattr(_base, _name)))

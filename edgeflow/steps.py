@@ -90,9 +90,11 @@ class Step(Generic[P, T]):
             known = self.signature()
             arguments = Arguments(known, args, kwargs)
 
+            function: Callable[..., Any] = self.function
+
             def call() -> Any:
                 own, named = arguments.fresh()
-                return self.function(*own, **named)
+                return function(*own, **named)
 
             return StepOp(run, self.options, call, known.result(), plain=self.plain)
 
@@ -166,7 +168,7 @@ def step(function: Callable[..., Any] | None = None, /, **overrides: Any) -> Any
         DefinitionError: if it is no function, or an option makes no sense.
     """
     if function is None:
-        return lambda function: _define(function, overrides)
+        return functools.partial(_define, overrides=overrides)
     return _define(function, {})
 
 

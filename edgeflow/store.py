@@ -39,6 +39,8 @@ class Limits:
     """The largest body of one frame or message, in bytes: a value and its wrapping."""
     max_group: int = 64 * MIB
     """The most bytes of frames that one commit can carry."""
+    joins_sends: bool = True
+    """Whether all sends go down with their commit; else some are delivered after it."""
     durable: bool = True
     """Whether an acknowledged commit outlives the store's own failover."""
 
@@ -162,7 +164,8 @@ class Store(Protocol):
     or refuses to work; then nothing was written, except where noted.
     """
 
-    limits: Limits
+    @property
+    def limits(self) -> Limits: ...
 
     async def open(self) -> None:
         """Connect, and create what is missing. Called once before anything else.

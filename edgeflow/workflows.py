@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from edgeflow.engine.scope import checked_name
 from edgeflow.errors import DefinitionError
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 In = TypeVar("In")
 R = TypeVar("R")
+In_contra = TypeVar("In_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Workflow(Generic[In, R]):
+class Workflow(Generic[In_contra, R_co]):
     """A workflow's code under its name; calling it calls the function."""
 
     def __init__(
         self,
-        function: Callable[..., Coroutine[Any, Any, R]],
+        function: Callable[..., Coroutine[Any, Any, R_co]],
         name: str,
         durability: Durability | None = None,
     ) -> None:
@@ -58,17 +60,17 @@ class Workflow(Generic[In, R]):
     def takes_input(self) -> bool:
         return self._input is not None
 
-    def input_converter(self) -> Converter[In]:
+    def input_converter(self) -> Converter[Any]:
         """Give what makes the input JSON and back."""
         if self._input is None:
             return converter(None)
         return self.signature().parameter(self._input.name)
 
-    def output_converter(self) -> Converter[R]:
+    def output_converter(self) -> Converter[R_co]:
         """Give what makes the result JSON and back."""
         return self.signature().result()
 
-    def __call__(self, ctx: Context, *input: In) -> Coroutine[Any, Any, R]:
+    def __call__(self, ctx: Context, *input: In_contra) -> Coroutine[Any, Any, R_co]:
         """Call the function itself: to use it as a part of another body."""
         return self.function(ctx, *input)
 
@@ -122,7 +124,7 @@ def workflow(
         DefinitionError: if it is no `async def`, or takes other parameters.
     """
     if function is None:
-        return lambda function: define(function, name, durability)
+        return functools.partial(define, name=name, durability=durability)
     return define(function, name, durability)
 
 
@@ -131,7 +133,7 @@ def define(
 ) -> Workflow[Any, Any]:
     """Make a workflow of a function."""
     if isinstance(function, Workflow):
-        return function
+        return cast("Workflow[Any, Any]", function)  # type: ignore[redundant-cast]  # pyright
     found: object = function
     if not callable(found) or not is_async(found):
         raise DefinitionError(f"a workflow must be an async def, not {function!r}")

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -14,7 +14,6 @@ from edgeflow import (
     App,
     BodyError,
     Context,
-    Retry,
     WorkflowBlocked,
     current_step,
     step,
@@ -27,60 +26,34 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from edgeflow import EntryInfo, Workflow
+    from edgeflow import Handle, Workflow
 
 R = TypeVar("R")
-Durability: TypeAlias = Literal["step", "behind", "suspend"]
-ONCE = Retry(attempts=1)
 
 
 @dataclass
 class World:
-    """A store and a clock; every `process` starts with nothing in memory."""
+    """A store, a clock, and an App with nothing in memory for each call."""
 
-    durability: Durability
-    resumes: Literal["from memory", "by replay"] = "by replay"
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: VirtualClock = field(default_factory=VirtualClock)
 
-    def process(self, code: Workflow[None, Any]) -> App:
-        return App(
-            self.store,
-            workflows=[code],
-            clock=self.clock,
-            durability=self.durability,
+    async def run(self, code: Workflow[None, R]) -> R:
+        return await App(self.store, workflows=[code], clock=self.clock).run(
+            code, id="i"
         )
 
-    async def finish(self, code: Workflow[None, R], id_: str = "i") -> R:
-        """Run to the end, resuming as this world does."""
-        if self.resumes == "from memory":
-            return await self.process(code).run(code, id=id_)
-        handle = await self.process(code).start(code, id=id_)
-        while (await self.process(code).drive(id_)).status == "suspended":
-            wake_at = (await handle.info()).wake_at
-            assert wake_at is not None
-            self.clock.advance(wake_at - self.clock.now())
-        return await handle.result()
-
-    async def history(self, code: Workflow[None, Any]) -> list[EntryInfo]:
-        return await self.process(code).handle("i").history()
+    def handle(self) -> Handle[Any]:
+        return App(self.store, clock=self.clock).handle("i")
 
 
-@pytest.fixture(params=["step", "behind", "suspend"])
-def world(request: pytest.FixtureRequest) -> World:
-    return World(request.param)
-
-
-@pytest.fixture(params=["from memory", "by replay"])
-def resumed(world: World, request: pytest.FixtureRequest) -> World:
-    world.resumes = request.param
-    return world
+@pytest.fixture
+def world() -> World:
+    return World()
 
 
 # A-07  G13
-async def test_strict_names_refuse_a_second_use_before_the_function_is_entered() -> (
-    None
-):
+async def test_strict_names_refuse_a_second_use_before_the_step_begins() -> None:
     calls: list[int] = []
 
     @step
@@ -116,9 +89,9 @@ async def test_a_body_that_returns_while_a_step_runs_is_blocked(world: World) ->
         assert not task.done()
 
     with pytest.raises(WorkflowBlocked, match=r"pay\[0\] > slow\[0\].*await"):
-        await world.finish(code)
+        await world.run(code)
 
-    assert (await world.process(code).handle("i").info()).status == "blocked"
+    assert (await world.handle().info()).status == "blocked"
 
 
 # A-09 (ii)  G13
@@ -138,7 +111,7 @@ async def test_an_operation_that_nobody_awaits_blocks_the_instance(
         assert lost is not None
 
     with pytest.raises(WorkflowBlocked, match=f"without awaiting.*{forgotten}"):
-        await world.finish(code)
+        await world.run(code)
 
     assert calls == []
 
@@ -161,7 +134,7 @@ async def test_a_second_step_may_start_while_the_first_runs(world: World) -> Non
         second = await work("short", 10)
         return [await first, second]
 
-    assert await world.finish(code) == ["long", "short"]
+    assert await world.run(code) == ["long", "short"]
     assert order == ["long begins", "short begins", "short ends", "long ends"]
 
 
@@ -200,7 +173,7 @@ async def handle_a_signal(mark: Path) -> None:
 async def test_a_body_cannot_do_real_io(
     tmp_path: Path, forbidden: Callable[[Path], Awaitable[None]], call: str
 ) -> None:
-    world, mark = World("step"), tmp_path / "mark"
+    world, mark = World(), tmp_path / "mark"
     handler = signal.getsignal(signal.SIGUSR1)
     seen: list[str] = []
 
@@ -213,7 +186,7 @@ async def test_a_body_cannot_do_real_io(
             raise
 
     with pytest.raises(WorkflowBlocked) as blocked:
-        await world.finish(code)
+        await world.run(code)
 
     assert call in seen[0]
     assert "Do this in a step" in seen[0]
@@ -232,7 +205,7 @@ async def test_current_step_has_no_meaning_in_a_body(world: World) -> None:
             return "swallowed"
 
     with pytest.raises(WorkflowBlocked, match=r"current_step\(\)"):
-        await world.finish(code)
+        await world.run(code)
 
 
 # A-11, S38
@@ -249,8 +222,8 @@ async def test_an_operation_of_the_context_is_refused_in_a_step(world: World) ->
 
         await ctx.step("nested", nested)
 
-    await world.finish(code)
+    await world.run(code)
 
     assert len(seen) == 1
     assert "'nap'" in seen[0]
-    assert [entry.name for entry in await world.history(code)] == ["nested"]
+    assert [entry.name for entry in await world.handle().history()] == ["nested"]

@@ -74,10 +74,13 @@ _REST = f"""
     where new.snap and instance = new.instance and seq < new.first;
   update ef_inbox set unread = 0, body = null
     where instance = new.instance and id in (select value from json_each(new.acks));
-  update ef_inbox set unread = 1, body = ifnull(substr(
-      new.bodies, json_extract(j.value, '$[1]'), json_extract(j.value, '$[2]')), x'')
-    from json_each(new.restored) j
-    where instance = new.instance and ef_inbox.id = json_extract(j.value, '$[0]');
+  -- An upsert, because an UPDATE ... FROM would scan the consumed ids each time.
+  insert into ef_inbox(instance, id, name, body, at)
+    select i.instance, i.id, i.name, ifnull(substr(new.bodies,
+        json_extract(j.value, '$[1]'), json_extract(j.value, '$[2]')), x''), i.at
+    from json_each(new.restored) j cross join ef_inbox i
+    where i.instance = new.instance and i.id = json_extract(j.value, '$[0]')
+    on conflict(instance, id) do update set unread = 1, body = excluded.body;
   insert into ef_inbox(instance, id, name, body, at)
     select json_extract(value, '$[0]'), json_extract(value, '$[1]'),
       json_extract(value, '$[2]'),

@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
 class Version(argparse.Action):
     """Looks the version up only if it is asked for."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:  # noqa: ANN401
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
         """Print it and exit."""
         from importlib.metadata import version  # noqa: PLC0415  costly
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,19 +15,18 @@ SHORT = 10.0
 
 
 def span(seconds: float) -> str:
-    """Write a duration: 120 ms, 1.2 s, 5 min 3 s, 2 d 4 h."""
+    """Write a duration in at most two units: 120 ms, 1.2 s, 5 min 3 s, 2 d 4 h."""
     if seconds < 1:
         return f"{max(seconds, 0) * 1000:.0f} ms"
     if seconds < SHORT:
         return f"{seconds:.1f} s"
-    left, parts = round(seconds), list[str]()
-    for size, unit in UNITS:
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count} {unit}")
-        if parts and (not count or len(parts) == 2):  # noqa: PLR2004  two units say enough
-            break
-    return " ".join(parts)
+    for (size, unit), (part, small) in pairwise(UNITS):
+        whole = round(seconds / part) * part
+        if whole >= size:
+            count, left = divmod(whole, size)
+            rest = f" {left // part} {small}" if left else ""
+            return f"{count} {unit}{rest}"
+    return f"{seconds:.0f} s"
 
 
 def ago(then: float, now: float) -> str:
@@ -60,6 +60,6 @@ def waiting(
         parts.append(f"message {' or '.join(awaiting)}")
     if wake_at is not None:
         shown = f" ({moment(wake_at, now)})" if clock and wake_at > now else ""
-        verb = "wakes " if wake_at > now else ""
+        verb = ("or " if awaiting else "") + ("wakes " if wake_at > now else "")
         parts.append(f"{verb}{ahead(wake_at, now)}{shown}")
     return ", ".join(parts) or "due now"

@@ -16,6 +16,8 @@ from edgeflow.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgeflow.clock import Clock
     from edgeflow.store import Commit, Envelope, Store
 
@@ -33,42 +35,46 @@ class Committer:
         self._clock = clock
         self._instance = instance
 
-    async def commit(self, commit: Commit) -> None:
-        """Write a commit, and deliver what could not join it.
+    async def commit(self, commit: Commit, owed: Sequence[Envelope]) -> None:
+        """Write a commit, then deliver the messages that may not have joined it.
 
         Raises:
             Fenced: if another owner has written; nothing of this was.
             StoreUnavailable: if it could not be written, or that is not known.
         """
-        for message in await self._write(commit):
-            await self._deliver(message)
+        joined = await self._write(commit)
+        for message in owed:
+            if message not in joined:
+                await self._deliver(message)
 
-    async def _write(self, commit: Commit) -> tuple[Envelope, ...]:
+    async def _write(self, commit: Commit) -> Sequence[Envelope]:
+        """Give the messages that are known to have gone down with the commit."""
         give_up = self._clock.now() + SECONDS
         unknown = False
+        last: Exception | None = None
         for tries in range(RETRIES + 1):
             try:
                 with self._clock.busy():
                     answer = await self._store.commit(self._instance, commit)
-                return answer.undelivered  # noqa: TRY300  shorter so
+                return [m for m in commit.sends if m not in answer.undelivered]
             except Conflict:
                 if unknown and await self._is_written(commit):
-                    return commit.sends
+                    return ()
                 raise Fenced(self._instance) from None
             except TooLarge as error:
                 raise self._unavailable(error) from error
             except StoreUnavailable as error:
-                last: Exception = error
+                last = error
             except Exception as error:
                 last, unknown = error, True
                 if await self._is_written(commit):
-                    return commit.sends
+                    return ()
             if tries == RETRIES or self._clock.now() >= give_up:
                 break
             await sleep(self._clock, FIRST_PAUSE * 2**tries)
         raise self._unavailable(last) from last
 
-    def _unavailable(self, error: Exception) -> StoreUnavailable:
+    def _unavailable(self, error: Exception | None) -> StoreUnavailable:
         return StoreUnavailable(
             f"instance {self._instance!r} could not be flushed, and is as the last "
             f"flush left it: {error}"
@@ -102,6 +108,11 @@ class Committer:
                 await self._store.send(message)
         except InstanceFinished:
             return
+        except Exception as error:
+            raise StoreUnavailable(
+                f"instance {self._instance!r}: a message to {message.to!r} could not "
+                f"be delivered; the next owner delivers it: {error}"
+            ) from error
 
 
 def resolve(waiter: asyncio.Future[None]) -> None:

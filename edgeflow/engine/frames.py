@@ -86,7 +86,7 @@ def build(
     frames: list[bytes] = []
     for index, group in enumerate(groups, start=1):
         rest = b"\n".join(group)
-        full = {
+        full: dict[str, Any] = {
             "edgeflow": FORMAT,
             "part": [index, len(groups)],
             **header,

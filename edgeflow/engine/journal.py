@@ -11,6 +11,7 @@ same commit; if it fails for good the run is given up, and the journal with it.
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -114,6 +115,8 @@ class Journal:
         self._lines: dict[LineKey, bytes] = {}
         self._dirty: dict[LineKey, bytes] = {}
         self._outbox = Outbox()
+        self.undelivered: dict[str, Envelope] = {}
+        """Sent, but not with the commit: to be delivered before they are forgotten."""
         self._committer = Committer(wiring.store, wiring.clock, instance)
         self._since_snapshot = 0
         self._snapshot_size = 0
@@ -159,12 +162,26 @@ class Journal:
             else:
                 self.state.pop(name, None)
                 self._lines.pop(("state", name, None), None)
+        elif "outbox" in data:
+            self._take_in_send(data, line)
         else:
             name = next(iter(data), "")
             if name not in {"start", "progress", "end"}:
                 raise JournalDamaged(f"the journal has an odd record: {line[:80]!r}")
             setattr(self, name, data[name])
             self._lines[name] = line
+
+    def _take_in_send(self, data: dict[str, Any], line: bytes) -> None:
+        found = data["outbox"]
+        key = ("outbox", found, None)
+        if "to" in data:
+            body = b64decode(data["body"])
+            to, name, at = data["to"], data["name"], data["at"]
+            self.undelivered[found] = Envelope(to, found, name, body, at)
+            self._lines[key] = line
+        else:
+            self.undelivered.pop(found, None)
+            self._lines.pop(key, None)
 
     def _measure(self, loaded: Loaded, chain: frames.Chain) -> None:
         first = chain.parts[0].seq
@@ -252,6 +269,12 @@ class Journal:
         """Let a message go with the next flush."""
         self._outbox.sends.append(message)
         self.dirty_bytes += len(message.body)
+        if not self.wiring.store.limits.joins_sends:
+            self.undelivered[message.id] = message
+            body = b64encode(message.body).decode()
+            record: dict[str, Any] = {"outbox": message.id, "to": message.to}
+            record |= {"name": message.name, "body": body, "at": message.at}
+            self._put(("outbox", message.id, None), record)
 
     def acknowledge(self, message_id: str) -> None:
         """Let a message leave the inbox with the next flush."""
@@ -281,8 +304,13 @@ class Journal:
             StoreUnavailable: if it could not be written, or the answer is not known.
         """
         commit = self._take(rest, opens=opens)
+        owed = list(self.undelivered.values())
         mark, size = self.mark, sum(map(len, commit.frames))
-        await self._committer.commit(commit)
+        await self._committer.commit(commit, owed)
+        for message in owed:
+            del self.undelivered[message.id]
+            self._put(("outbox", message.id, None), {"outbox": message.id})
+            self._lines.pop(("outbox", message.id, None))
         self._prev = self.seq = commit.seq + len(commit.frames) - 1
         self.durable, self.written = mark, rest
         if commit.snapshot:
@@ -305,7 +333,7 @@ class Journal:
             "status": rest.status,
             "wake_at": rest.wake_at,
             "awaiting": rest.awaiting,
-            "due": rest.due,
+            "due": self.now if self.undelivered else rest.due,
             "deaths": self.deaths,
             "version": self.wiring.version,
             "prev": 0 if snapshot else self._prev,
@@ -326,7 +354,7 @@ class Journal:
             status=rest.status,
             wake_at=rest.wake_at,
             awaiting=rest.awaiting,
-            due=rest.due,
+            due=self.wiring.clock.now() if self.undelivered else rest.due,
             now=self.wiring.clock.now(),
             lease=rest.lease,
             worker=self.wiring.worker,

@@ -14,8 +14,10 @@ import logging
 import sys
 import weakref
 from collections import deque
+from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from edgeflow.engine.order import BodyTask, started_together
 from edgeflow.errors import BodyError
 
 if TYPE_CHECKING:
@@ -112,6 +114,9 @@ class BodyLoop(asyncio.AbstractEventLoop):
         self.closing = False
         self._ready: deque[asyncio.Handle] = deque()
         self._task_factory: Any = None
+        self._numbers = count()
+        self._early: dict[Coroutine[Any, Any, Any], BodyTask] = {}
+        """Tasks that `as_completed` has yet to ask for."""
 
     def run_until_idle(self) -> None:
         """Run all that is ready. Call it from a plain callback of the host's loop.
@@ -207,15 +212,28 @@ class BodyLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
-    def create_task(
+    def create_task(  # pyright: ignore[reportIncompatibleMethodOverride]  # generators are no coroutines any more
         self,
         coro: Coroutine[Any, Any, Any],
         **options: Any,
     ) -> asyncio.Task[Any]:
-        if self._task_factory is None:
-            task = asyncio.Task(coro, loop=self, **options)
-        else:
-            task = self._task_factory(self, coro, **options)
+        if self._task_factory is not None:
+            task: asyncio.Task[Any] = self._task_factory(self, coro, **options)
+            self.tasks.add(task)
+            return task
+        if not self._early:
+            try:
+                together = started_together(coro)
+            except BodyError as error:
+                self.owner.violate(error)
+                raise
+            self._early = {each: self._new_task(each, options) for each in together}
+        return self._early.pop(coro, None) or self._new_task(coro, options)
+
+    def _new_task(
+        self, coro: Coroutine[Any, Any, Any], options: dict[str, Any]
+    ) -> BodyTask:
+        task = BodyTask(coro, number=next(self._numbers), loop=self, **options)
         self.tasks.add(task)
         return task
 

@@ -69,7 +69,7 @@ class Op(Generic[T]):
 class Operation(Coroutine[Any, Any, T]):
     """A call of an operation: await it once."""
 
-    __slots__ = ("__weakref__", "_generator", "_make", "name", "run")
+    __slots__ = ("__weakref__", "_generator", "_make", "_number", "name", "run")
 
     def __init__(self, run: Run, name: str, make: Callable[[], Op[T]]) -> None:
         """Note that the body holds an operation that is to be awaited.
@@ -86,7 +86,14 @@ class Operation(Coroutine[Any, Any, T]):
         self.name = name
         self._make = make
         self._generator: Generator[Any, Any, T] | None = None
+        self._number = next(run.numbers)
         run.unawaited.add(self)
+
+    def __hash__(self) -> int:
+        return self._number  # sets of operations are walked alike on replay
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
     def __await__(self) -> Generator[Any, Any, T]:
         if self._generator is not None:

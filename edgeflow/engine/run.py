@@ -10,39 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import ending
+from edgeflow.engine.desk import Desk
 from edgeflow.engine.failures import info
 from edgeflow.engine.flushing import Flusher
-from edgeflow.engine.inbox import Inbox, Mailbox, Posted
+from edgeflow.engine.inbox import Inbox, Mailbox
 from edgeflow.engine.loop import BodyTimer, make_loop
 from edgeflow.engine.ops.sleep import TimerOp
 from edgeflow.engine.resting import next_time, rest_of
-from edgeflow.engine.scope import Scope, scope, show
-from edgeflow.engine.timers import Timers
+from edgeflow.engine.scope import scope
 from edgeflow.errors import (
     BodyError,
     DefinitionError,
-    HistoryDiverged,
     StoreUnavailable,
-    Suspension,
     ValueRefused,
 )
-from edgeflow.store import TERMINAL, Envelope
+from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeflow.clock import Alarm
-    from edgeflow.engine.journal import Entry, Journal, Rest
-    from edgeflow.engine.operation import Op, Operation
-    from edgeflow.engine.ops.receive import Receiving
-    from edgeflow.engine.ops.step import StepOp
-    from edgeflow.engine.scope import Key
-    from edgeflow.engine.settings import Body, Durability, Settings
+    from edgeflow.engine.journal import Journal, Rest
+    from edgeflow.engine.operation import Op
+    from edgeflow.engine.settings import Body, Settings
 
 log = logging.getLogger("edgeflow")
 
@@ -54,7 +48,7 @@ HEED_SECONDS = 1.0
 """How long a cancelled step may take to end before it is left alone."""
 
 
-class Run:
+class Run(Desk):
     """One instance in this process, under a token of its own."""
 
     def __init__(
@@ -69,47 +63,28 @@ class Run:
 
         `inbox` None: not read yet.
         """
-        self.id = journal.instance
-        self.workflow_name: str = journal.start["workflow"]
-        self.journal = journal
-        self.clock = journal.wiring.clock
-        self.settings = settings
+        super().__init__(journal, settings)
         self.mailbox = Mailbox(journal.wiring, self.id, inbox)
         self.encode_output = body.encode_output
         self.body = make_loop(self, journal.start["at"])
-        self.root = Scope((), journal.start["birth"])
-        self.waiting: dict[Key, Op[Any]] = {}
-        self.unawaited: set[Operation[Any]] = set()
-        self.executing: dict[Key, StepOp[Any]] = {}
-        self.receivers: dict[Key, Receiving[Any, Any]] = {}
-        self.timers = Timers()
-        self.violation: BodyError | DefinitionError | None = None
         self.failure: BaseException | None = None
         """Why the run was given up: Fenced, StoreUnavailable."""
         self.resting: Rest | None = None
         """How the instance rests, once it does."""
         self.borrowed = False
         """Whether the lease was taken without a flush that would give it back."""
-        self.over = False
         self.stopping = False
         self._begin = body.begin
         self._rested = rested
         self._host = asyncio.get_running_loop()
         self.flusher = Flusher(self)
-        self._asked: deque[Op[Any]] = deque()
-        self._settled: deque[tuple[Entry, int]] = deque()
-        self._skipped: set[Key] = set()
         self._task: asyncio.Task[Any] | None = None
         self._ending: Rest | None = None
-        self.linger_until: float | None = None
         self._deaths = journal.deaths
         self.stopped_at = 0.0
         self.cut_at: float | None = None
         self._was_cut = False
         self._alarm: Alarm | None = None
-
-    def __repr__(self) -> str:
-        return f"instance {self.id!r} of {self.workflow_name!r}"
 
     # --- the heart ------------------------------------------------------------
 
@@ -140,17 +115,17 @@ class Run:
             if self._ending or self.violation or (self._task and self._task.done()):
                 return self._end()
             if self.journal.replay:
-                self._deliver(self.journal.replay.popleft())
+                self.deliver(self.journal.replay.popleft())
             elif self.stopping:
                 return self._stop()
-            elif self._asked:  # nothing runs live before the history is verified
-                self._begin_op(self._asked.popleft())
+            elif self.asked:  # nothing runs live before the history is verified
+                self._begin_op(self.asked.popleft())
             elif gate := self.flusher.open_gate():
                 gate()
-            elif self._settled:
-                if self._settled[0][1] > self.journal.durable or self.flusher.overfull:
+            elif self.settled:
+                if self.settled[0][1] > self.journal.durable or self.flusher.overfull:
                     return self.flusher.flush()
-                self._deliver(self._settled.popleft()[0])
+                self.deliver(self.settled.popleft()[0])
             elif self._receive() or self._reach_time():
                 continue
             elif self.is_busy or self.mailbox.is_fetching:
@@ -166,30 +141,6 @@ class Run:
         context = copy_context()
         context.run(scope.set, self.root)
         return self.body.create_task(self._begin(self), context=context)
-
-    def _begin_op(self, op: Op[Any]) -> None:
-        if self.waiting.get(op.key) is op:
-            op.begin(self)
-
-    def _deliver(self, entry: Entry) -> None:
-        """Hand one recorded completion to the body; live and replayed alike."""
-        entry.delivered = True
-        self.linger_until = None
-        op = self.waiting.pop(entry.key, None)
-        if op is None:
-            if entry.key in self._skipped:
-                self._skipped.discard(entry.key)
-                return
-            found = f"a completed {entry.path[-1][0]}"
-            raise HistoryDiverged(show(entry.path), found, "nothing of that name")
-        self.body.now = max(self.body.now, entry.data["at"])
-        try:
-            op.settle(entry)
-        except ValueRefused as error:
-            raise BodyError(
-                f"the recorded outcome of {show(entry.path)} does not fit the code: "
-                f"{error}"
-            ) from error
 
     def _receive(self) -> bool:
         """Give waiting messages to the receive that asked first."""
@@ -212,6 +163,31 @@ class Run:
             return False
         callback()
         return True
+
+    def _begin_op(self, op: Op[Any]) -> None:
+        if self.waiting.get(op.key) is op:
+            op.begin(self)
+
+    def drop(self, op: Op[Any]) -> None:
+        """Let go of an operation that the body waits for no longer, if it did."""
+        if self.waiting.get(op.key) is not op:
+            return
+        del self.waiting[op.key]
+        if self.over:
+            return
+        entry = self.journal.entries.get(op.key)
+        if entry is not None and "n" in entry.data and not entry.delivered:
+            self.skipped.add(op.key)
+        else:
+            op.abandon(self)
+
+    def timer_set(self, timer: BodyTimer) -> None:
+        if not self.over:
+            self.ask(TimerOp(self, timer))
+
+    def timer_cancelled(self, timer: BodyTimer) -> None:
+        if isinstance(timer.op, TimerOp):
+            self.drop(timer.op)
 
     # --- rest -----------------------------------------------------------------
 
@@ -237,8 +213,8 @@ class Run:
             return
         # What waited behind these is in the journal, or is asked for again by replay.
         self.flusher.close_gates()
-        self._settled.clear()
-        self._asked.clear()
+        self.settled.clear()
+        self.asked.clear()
         rest = self.rest_now()
         if self._is_written(rest, deaths=self.journal.deaths):
             self._come_to_rest(rest)
@@ -290,13 +266,13 @@ class Run:
     def is_busy(self) -> bool:
         """Whether something is under way that no rest can interrupt."""
         gated = self.flusher.gated
-        return bool(self.executing or gated or self._settled or self._asked)
+        return bool(self.executing or gated or self.settled or self.asked)
 
     @property
     def can_go_on(self) -> bool:
         """Whether a time that is reached can be acted upon."""
         fetching = self.mailbox.is_fetching and self.receivers
-        return not (self._settled or self.stopping or fetching)
+        return not (self.settled or self.stopping or fetching)
 
     def resume(self) -> None:
         """Go on after a rest, in this process, without replay."""
@@ -313,90 +289,6 @@ class Run:
         return rest is not None and (
             rest.status in TERMINAL or rest.status == "blocked"
         )
-
-    # --- what operations ask for ------------------------------------------------
-
-    def check_open(self) -> None:
-        """Refuse an operation of a body that is being put away, or broke the rules.
-
-        Raises:
-            Suspension: if the run is over.
-            BodyError: if the body broke the rules before; again and again.
-        """
-        if self.violation is not None:
-            raise self.violation
-        if self.over:
-            raise Suspension(f"{self} is suspended")
-
-    def ask(self, op: Op[Any]) -> None:
-        """Take up an operation that the body began to wait for."""
-        if self.settings.strict_names and op.path[-1][2] != 0 and op.kind != "timer":
-            error = BodyError(
-                f"the name {op.name!r} is used a second time in "
-                f"{show(op.path[:-1])}, and strict_names is set"
-            )
-            self.violate(error)
-            raise error
-        self.waiting[op.key] = op
-        entry = self.journal.entries.get(op.key)
-        if entry is None:
-            self._asked.append(op)
-            return
-        kind = entry.path[-1][0]
-        if kind != op.kind:
-            diverged = HistoryDiverged(show(entry.path), f"a {kind}", f"a {op.kind}")
-            self.violate(diverged)
-            raise diverged
-        if "n" not in entry.data:
-            self._asked.append(op)
-
-    def drop(self, op: Op[Any]) -> None:
-        """Let go of an operation that the body waits for no longer, if it did."""
-        if self.waiting.get(op.key) is not op:
-            return
-        del self.waiting[op.key]
-        if self.over:
-            return
-        entry = self.journal.entries.get(op.key)
-        if entry is not None and "n" in entry.data and not entry.delivered:
-            self._skipped.add(op.key)
-        else:
-            op.abandon(self)
-
-    def complete(self, op: Op[Any], **fields: Any) -> None:
-        """Record an operation as done; its result need not be durable first."""
-        entry = self.journal.record(op.path, "completed", key=op.key, **fields)
-        self._settled.append((entry, 0))
-
-    def settle(self, entry: Entry, durability: Durability) -> None:
-        """Let a recorded completion reach the body in its turn."""
-        needed = self.journal.mark if durability == "step" else 0
-        self._settled.append((entry, needed))
-        self.flusher.urgent |= durability == "behind"
-
-    def post(self, to: str, id_: str, name: str, posted: Posted, at: float) -> None:
-        """Let a message go out with the next flush."""
-        body = posted.seal(self.journal.wiring.codec)
-        self.journal.send(Envelope(to, id_, name, body, at))
-
-    def emit(self, kind: Any, **details: Any) -> None:
-        """Let observers hear of something once it is durable."""
-        self.flusher.emit(kind, **details)
-
-    # --- what the loop tells ------------------------------------------------------
-
-    def violate(self, error: BodyError | DefinitionError) -> None:
-        """Remember the first breach of the rules; the instance becomes blocked."""
-        if self.violation is None:
-            self.violation = error
-
-    def timer_set(self, timer: BodyTimer) -> None:
-        if not self.over:
-            self.ask(TimerOp(self, timer))
-
-    def timer_cancelled(self, timer: BodyTimer) -> None:
-        if isinstance(timer.op, TimerOp):
-            self.drop(timer.op)
 
     # --- the inbox ------------------------------------------------------------------
 

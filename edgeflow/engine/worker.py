@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import opening
 from edgeflow.engine.bells import Bells
 from edgeflow.engine.committing import sleep
-from edgeflow.engine.failures import info
 from edgeflow.engine.inbox import Inbox
 from edgeflow.engine.parking import Parking
+from edgeflow.engine.plan import Plan, refused
 from edgeflow.engine.run import Run
 from edgeflow.engine.scope import show
-from edgeflow.engine.settings import Body, Settings
 from edgeflow.errors import (
     BodyError,
     EdgeflowError,
@@ -29,32 +27,12 @@ from edgeflow.outcome import Outcome
 from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
     from edgeflow.clock import Alarm
     from edgeflow.engine.journal import Journal, Wiring
 
 log = logging.getLogger("edgeflow")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How a worker goes about its work; times in seconds."""
-
-    settings: Callable[[str], Settings]
-    """For a workflow of this name."""
-    body: Callable[[str], Body]
-    """For a workflow of this name; an unknown one gives a body that is refused."""
-    decode: Callable[[str, Any], Any]
-    """Makes the output of a workflow of this name what the caller gets."""
-    token: Callable[[], bytes]
-    """16 random bytes."""
-    lease: float = 30.0
-    poll: float = 1.0
-    max_parked: int = 1000
-    max_running: int = 100
-    grace: float = 8.0
-    margin: float = 1.0
 
 
 class Worker:
@@ -120,7 +98,7 @@ class Worker:
         elif run.resting is not None and not await self._wake(run):
             if run.over:
                 return await self.drive(instance, deadline)
-            return self._outcome_of(run)
+            return self.plan.outcome_of(run)
         alarm = self._set_deadline(run, deadline)
         try:
             return await self._next_outcome(run)
@@ -199,7 +177,7 @@ class Worker:
         inbox = Inbox(loaded.messages)
         outcome = opening.settled(journal, inbox)
         if outcome is not None:
-            return self._decoded(journal, outcome)
+            return self.plan.decoded(journal, outcome)
         trouble = await opening.take_over(journal, self.plan.lease)
         return self._begin(journal, inbox, trouble)
 
@@ -253,7 +231,7 @@ class Worker:
             self._forget(run)
             self._answer(run.id, None, run.failure)
             return
-        outcome = self._outcome_of(run)
+        outcome = self.plan.outcome_of(run)
         if run.finished or run.stopping or not self._keeps(run):
             self._drop(run)
         else:
@@ -291,7 +269,7 @@ class Worker:
         if run.failure is not None:
             raise run.failure
         if run.resting is not None:
-            return self._outcome_of(run)
+            return self.plan.outcome_of(run)
         waiter: asyncio.Future[Outcome[Any]] = (
             asyncio.get_running_loop().create_future()
         )
@@ -309,25 +287,6 @@ class Worker:
             elif outcome is not None:
                 waiter.set_result(outcome)
         self.bells.ring(instance)
-
-    def _outcome_of(self, run: Run) -> Outcome[Any]:
-        """Say how a run rests."""
-        rest, end = run.resting, run.journal.end
-        if rest is None:
-            return Outcome("running")
-        if rest.status == "suspended":
-            return Outcome(rest.status, wake_at=rest.wake_at, awaiting=rest.awaiting)
-        error = end.get("error")
-        outcome = Outcome[Any](
-            rest.status, end.get("output"), info(error) if error else None
-        )
-        return self._decoded(run.journal, outcome)
-
-    def _decoded(self, journal: Journal, outcome: Outcome[Any]) -> Outcome[Any]:
-        if outcome.status != "completed":
-            return outcome
-        output = self.plan.decode(journal.start["workflow"], outcome.output)
-        return replace(outcome, output=output)
 
     # --- serving ------------------------------------------------------------------
 
@@ -415,12 +374,3 @@ class Worker:
                 run.stop(self.plan.grace)
         self.serving = self._draining = False
         await sleep(self._clock, 0)
-
-
-def refused(error: BodyError) -> Body:
-    """Give a body that blocks its instance, and is never entered."""
-
-    def begin(_run: Run) -> Coroutine[Any, Any, Any]:
-        raise error
-
-    return Body(begin, lambda value: value)

@@ -60,6 +60,8 @@ class ClaimCases:
         waits = replace(FIRST, status=status, awaiting=("a",), due=NOW + HOUR)
         await put(store, "i", waits)
         await store.send(message("i", "m"))
+        sends = (message("i", "n"),)
+        await put(store, "sender", replace(FIRST, due=None, sends=sends))
 
         assert await due(store, NOW) == []
         assert await due(store, NOW + HOUR) == ["i"]
@@ -123,9 +125,10 @@ class ClaimCases:
         # N-08
         await put(store, "i", FIRST)
         await store.send(message("i", "m"))
-        await put(store, "i", replace(SUSPENDED, seq=2, acks=("m",)))
+        await put(store, "i", replace(SUSPENDED, seq=2, acks=("m",), due=NOW + 1))
 
         assert await due(store, NOW) == []
+        assert await due(store, NOW + 1) == ["i"]
 
     async def test_a_message_that_meets_the_suspending_commit_wakes(
         self, store: Store, other: Store

@@ -184,20 +184,15 @@ class CommitCases:
         bodies = (b"", bytes(range(256)), b"x" * store.limits.max_frame)
         await put(store, "i", replace(FIRST, frames=bodies))
         await store.send(message("i", "empty", body=b""))
-        await put(
-            store,
-            "i",
-            replace(
-                NEXT,
-                seq=4,
-                sends=(message("i", "none", body=b""), message("i", "m", body=b"b")),
-            ),
-        )
+        nothing = message("i", "nothing", body=b"")
+        await put(store, "i", replace(NEXT, seq=4, sends=(nothing,)))
+        sends = (message("i", "none", body=b""), message("i", "m", body=b"b"))
+        await put(store, "i", replace(NEXT, seq=5, sends=sends))
 
         loaded = await read(store, "i")
 
-        assert [frame.body for frame in loaded.frames] == [*bodies, b"next"]
-        assert [m.body for m in loaded.messages] == [b"", b"", b"b"]
+        assert [frame.body for frame in loaded.frames] == [*bodies, b"next", b"next"]
+        assert [m.body for m in loaded.messages] == [b"", b"", b"", b"b"]
 
     async def test_what_is_above_the_limit_is_refused_before_any_write(
         self, store: Store

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edgeflow.engine.committing import sleep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 _holds: ContextVar[int] = ContextVar("edgeflow.testing.holds", default=0)
 
@@ -51,7 +51,7 @@ class VirtualClock:
         return alarm
 
     @contextmanager
-    def busy(self) -> Iterator[None]:
+    def busy(self) -> Generator[None]:
         """Hold time still while a store or thread is at work."""
         self._busy += 1
         token = _holds.set(_holds.get() + 1)

@@ -18,10 +18,12 @@ from edgeflow.errors import (
 from edgeflow.store import Commit, Committed, Envelope, Loaded, Store
 from edgeflow.testing import StoreSuite
 from edgeflow_sqlite import SqliteStore
+from edgeflow_sqlite import _schema as sql
+from edgeflow_sqlite._rows import encode
 from edgeflow_sqlite._trouble import explain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
 START = Commit(
@@ -352,6 +354,61 @@ async def test_a_thousand_frames_are_one_commit_and_more_are_refused(
     assert await last(store, "i") == 1000
     with pytest.raises(TooLarge, match="1025 frames"):
         await store.commit("j", replace(START, frames=(b"f",) * 1025))
+
+
+async def test_a_consumed_message_loses_its_body_in_the_file_too(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    await store.send(Envelope("i", "m", "n", b"secret"))
+    await store.commit("i", replace(START, acks=("m",)))
+    with closing(sqlite3.connect(tmp_path / "test.db")) as db:
+        rows = db.execute("select id, body, unread from ef_inbox").fetchall()
+
+    assert rows == [("m", None, 0)]
+
+
+def test_consumed_messages_and_old_frames_make_nothing_dearer() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        for statement in (*sql.TABLES, *sql.CONNECTION):
+            db.execute(statement)
+        ids = tuple(f"m{n}" for n in range(2000))
+
+        def write(instance: str, commit: Commit) -> int:
+            (row,) = encode(instance, commit)
+            return steps(db, sql.insert_commits(1), row)
+
+        sends = tuple(Envelope("old", i, "n", b"body") for i in ids)
+        write("peer", replace(START, sends=sends))
+        write("old", replace(START, acks=ids))
+        write("new", START)
+        waits = replace(START, seq=2, status="suspended", awaiting=("n",))
+        full = replace(
+            waits,
+            seq=3,
+            acks=("m1", "m2"),
+            restored=("m3",),
+            restored_bodies=(b"body",),
+            sends=(Envelope("old", "x", "n", b""), Envelope("new", "x", "n", b"")),
+        )
+        for commit in (waits, full):
+            assert write("old", commit) < 1.5 * write("new", commit) + 200
+        for read in (sql.UNREAD, sql.LOAD.replace(":instance", "'old'")):
+            assert steps(db, read, ("old",) * read.count("?")) < 500
+
+
+def steps(db: sqlite3.Connection, statement: str, values: Sequence[object]) -> int:
+    """Return how many instructions of SQLite's machine a statement takes."""
+    taken = 0
+
+    def count() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    db.set_progress_handler(count, 1)
+    db.execute(statement, values).fetchall()
+    db.set_progress_handler(None, 0)
+    return taken
 
 
 # Cancelled awaits, and the end of the loop

@@ -83,16 +83,19 @@ def test_importing_the_adapter_imports_no_sqlite() -> None:
     [
         "asyncio.run(main())",
         "asyncio.run(main()); del store",
-        "threading.Thread(target=lambda: asyncio.run(main())).start()",
+        "threading.Thread(target=lambda: asyncio.run(main())).start(); written.wait()",
         "threading.Thread(target=lambda: asyncio.run(main()), daemon=True).run()",
     ],
 )
 def test_an_unclosed_store_does_not_hang_the_interpreter(path: Path, end: str) -> None:
     # N-16
     script = """
+        written = threading.Event()
+
         async def main():
             await store.open()
             await store.commit("i", START)
+            written.set()
         """
     finish(start(dedent(script) + end, path))
 
@@ -100,15 +103,20 @@ def test_an_unclosed_store_does_not_hang_the_interpreter(path: Path, end: str) -
 
 
 def test_a_thread_that_outlives_the_main_one_keeps_its_store(path: Path) -> None:
+    # It must open it while there is one: 3.12 starts no thread at the end.
     script = """
+        opened = threading.Event()
+
         async def main():
             await store.open()
+            opened.set()
             while threading.main_thread().is_alive():
                 await asyncio.sleep(0)
             for seq in range(1, 20):
                 await store.commit("i", replace(START, seq=seq))
 
         threading.Thread(target=lambda: asyncio.run(main())).start()
+        opened.wait()
         """
     finish(start(script, path))
 
