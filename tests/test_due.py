@@ -37,7 +37,7 @@ async def app() -> App:
     began = clock.now()
     for name, delay in (("A", 10.0), ("B", 11.001)):
         await app.start(sleeper, [delay], id=name)
-        assert (await app.drive(name)).wake_at == pytest.approx(began + delay)
+        assert (await app.drive(name)).wake_at == began + delay
     clock.advance(began + 10.001 - clock.now())
     await app.start(sleeper, [60.0], id="C")
     entered.clear()

@@ -5,7 +5,7 @@ Children (D-17, D-18) and races (a part of D-15) are tested elsewhere.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -752,22 +752,15 @@ class Apart(Shared):
 
     def __init__(self, inner: Store, *, dies: bool) -> None:
         super().__init__(inner)
+        self.limits = replace(inner.limits, joins_sends=False)
         self.dies = dies
         self.dead = False
 
     async def commit(self, instance: str, commit: Commit) -> Committed:
         if self.dead:
             raise Killed
-        sends = commit.sends
-        bare = Commit(
-            **{
-                name: getattr(commit, name)
-                for name in Commit.__dataclass_fields__
-                if name != "sends"
-            }
-        )
-        answer = await super().commit(instance, bare)
-        return Committed((*answer.undelivered, *sends))
+        answer = await super().commit(instance, replace(commit, sends=()))
+        return Committed((*answer.undelivered, *commit.sends))
 
     async def send(self, message: Envelope) -> bool:
         self.dead = self.dead or self.dies

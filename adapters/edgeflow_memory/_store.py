@@ -6,9 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeflow.errors import ConfigError, Conflict, InstanceFinished
-from edgeflow.store import TERMINAL, Committed, Envelope, Frame, Head, Limits, Loaded
+from edgeflow.store import (
+    TERMINAL,
+    Committed,
+    Envelope,
+    Frame,
+    Head,
+    Limits,
+    Loaded,
+    check_commit,
+    check_message,
+)
 from edgeflow_memory._agenda import Agenda
-from edgeflow_memory._check import check_commit, check_message
 from edgeflow_memory._inbox import Inbox
 
 if TYPE_CHECKING:

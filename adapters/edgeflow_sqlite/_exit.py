@@ -32,12 +32,10 @@ class _Watch:
 
 
 def stop_at_exit(db: aiosqlite.Connection) -> None:
-    """Stop the connection, if it is still open, when the thread that runs us ends.
-
-    A daemon thread may never end, so there the main thread's end counts.
-    """
-    current = threading.current_thread()
-    owner = threading.main_thread() if current.daemon else current
+    """Stop the connection, if it is still open, when the thread that runs us ends."""
+    owner = threading.current_thread()
+    if owner.daemon:  # then aiosqlite's thread inherits that, and hangs nothing
+        return
     with _lock:
         watch = _watched.get(owner)
         if watch is None or not watch.thread.is_alive():  # none survives a fork

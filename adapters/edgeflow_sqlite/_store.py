@@ -12,9 +12,8 @@ from edgeflow.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from edgeflow.store import Committed, Envelope, Limits
+from edgeflow.store import Committed, Envelope, Limits, check_commit, check_message
 from edgeflow_sqlite import _schema as sql
-from edgeflow_sqlite._check import check_commit, check_message
 from edgeflow_sqlite._rows import encode, loaded, to_head
 from edgeflow_sqlite._url import parse
 

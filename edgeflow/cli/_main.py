@@ -51,7 +51,8 @@ class Version(argparse.Action):
         """Print it and exit."""
         from importlib.metadata import version  # noqa: PLC0415  costly
 
-        parser.exit(message=f"edgeflow {version('edgeflow-durable')}\n")
+        sys.stdout.write(f"edgeflow {version('edgeflow-durable')}\n")
+        parser.exit()
 
 
 def parser_for(words: Sequence[str]) -> Parser:

@@ -158,14 +158,14 @@ class Progress:
             await asyncio.sleep(TICK)
 
     def _doing(self, worker: Worker, instance: str) -> tuple[bool, str]:
-        now = time.time()
+        now = worker.wiring.clock.now()
         under_way = worker.under_way(instance)
         parts: list[str] = []
         for path, attempt, since in under_way:
             self.backing_off.pop(path, None)
             facts = [f"attempt {attempt}"] if attempt > 1 else []
             if now - since >= 1:
-                facts.append(span(int(now - since)))
+                facts.append(span(now - since, whole=True))
             parts.append(_with(_name(path), facts))
         for path, (attempt, when) in self.backing_off.items():
             left = f"attempt {attempt} in {max(when - now, 0):.1f} s"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +27,12 @@ def report(
     output: object,
     *,
     as_json: bool,
+    now: float,
 ) -> int:
-    """Write an outcome, its output being plain JSON; give the exit code."""
+    """Write an outcome, its output being plain JSON; give the exit code.
+
+    Times are relative to `now`, in s since the epoch.
+    """
     if as_json:
         console.out.json(
             {
@@ -45,7 +48,7 @@ def report(
         _write_result(console, output)
     if outcome.status == "suspended":
         err = console.err
-        words = clean(waiting(outcome.wake_at, outcome.awaiting, time.time()))
+        words = clean(waiting(outcome.wake_at, outcome.awaiting, now))
         console.live.line(f"{err.sign('suspended')} suspended, waits: {words}")
     elif outcome.status != "completed":
         verb = "is" if outcome.status in {"blocked", "running"} else "has"

@@ -26,12 +26,16 @@ def find_workflow(target: str, store: str | None) -> tuple[App, AnyWorkflow]:
         UsageError: if there is no such module or attribute, or it is no workflow.
     """
     module, attribute = _load(target)
-    found = _attribute(module, attribute) if attribute else _only_workflow(module)
+    found: object
+    if attribute:
+        found = _attribute(module, attribute)
+    else:
+        found = _only_workflow(module, target)
     if isinstance(found, App):
         found = _only_workflow_of(found, target)
     if not _is_workflow(found):
         raise UsageError(
-            f"{target} is a {type(found).__name__}, not a workflow; {_offer(module)}"
+            f"{target} ({type(found).__name__}) is no workflow; {_offer(module)}"
         )
     return _placed(_app_of(found, module), store), found
 
@@ -43,12 +47,12 @@ def find_app(target: str, store: str | None) -> App:
         UsageError: if there is no such module or attribute, or no App.
     """
     module, attribute = _load(target)
-    found = _attribute(module, attribute) if attribute else _only_app(module)
+    found = _attribute(module, attribute) if attribute else _only_app(module, target)
     if _is_workflow(found):
         found = _app_of(found, module)
     if not isinstance(found, App):
         raise UsageError(
-            f"{target} is a {type(found).__name__}, not an App; {_offer(module)}"
+            f"{target} ({type(found).__name__}) is no App; {_offer(module)}"
         )
     return _placed(found, store)
 
@@ -152,9 +156,9 @@ def _attribute(module: ModuleType, path: str) -> object:
         for name in path.split("."):
             found = getattr(found, name)
     except AttributeError:
-        by_name = _workflows(module).get(path)
-        if by_name is not None:
-            return by_name
+        for workflow in _workflows(module).values():
+            if workflow.name == path:
+                return workflow
         raise UsageError(
             f"{module.__name__} has no {path!r}; {_offer(module)}"
         ) from None
@@ -162,44 +166,41 @@ def _attribute(module: ModuleType, path: str) -> object:
 
 
 def _offer(module: ModuleType) -> str:
+    kinds = (("workflow", list(_workflows(module))), ("App", list(_apps(module))))
     offers = [
-        f"{kind} {', '.join(names)}"
-        for kind, names in (
-            ("the workflows", list(_workflows(module))),
-            ("the apps", list(_apps(module))),
-        )
+        f"the {kind}{'' if len(names) == 1 else 's'} {', '.join(names)}"
+        for kind, names in kinds
         if names
     ]
-    if not offers:
-        return "it holds neither a workflow nor an App"
-    return f"it has {' and '.join(offers)}"
+    return f"it has {' and '.join(offers) or 'neither a workflow nor an App'}"
 
 
-def _only_workflow(module: ModuleType) -> AnyWorkflow:
-    name = module.__name__
+def _only_workflow(module: ModuleType, place: str) -> AnyWorkflow:
     workflows = list({id(w): w for w in _workflows(module).values()}.values())
     if len(workflows) == 1:
         return workflows[0]
-    raise UsageError(f"say which workflow of {name} ({name}:attr): {_offer(module)}")
+    place = place.rstrip(":")
+    raise UsageError(f"say which workflow, as {place}:attr; {_offer(module)}")
 
 
 def _only_workflow_of(app: App, target: str) -> AnyWorkflow:
     if len(app.workflows) == 1:
         return app.workflows[0]
-    names = ", ".join(workflow.name for workflow in app.workflows) or "none"
-    raise UsageError(f"say which workflow of {target}: it has {names}")
+    names = ", ".join(workflow.name for workflow in app.workflows)
+    if not names:
+        raise UsageError(f"the App {target} has no workflow")
+    raise UsageError(f"say which workflow of the App {target}: it has {names}")
 
 
-def _only_app(module: ModuleType) -> App:
-    name = module.__name__
+def _only_app(module: ModuleType, place: str) -> App:
     apps = list({id(app): app for app in _apps(module).values()}.values())
     if len(apps) == 1:
         return apps[0]
     if apps:
-        raise UsageError(f"say which App of {name} ({name}:attr): {_offer(module)}")
+        raise UsageError(f"say which App, as {place}:attr; {_offer(module)}")
     if workflows := _workflows(module):
         return _app_of(next(iter(workflows.values())), module)
-    raise UsageError(f"{name} has no App; {_offer(module)}")
+    raise UsageError(f"{place} has no App; {_offer(module)}")
 
 
 def _app_of(workflow: AnyWorkflow, module: ModuleType) -> App:

@@ -14,12 +14,21 @@ SHORT = 10.0
 """Seconds below which fractions matter."""
 
 
-def span(seconds: float) -> str:
-    """Write a duration in at most two units: 120 ms, 1.2 s, 5 min 3 s, 2 d 4 h."""
+def span(seconds: float, *, whole: bool = False) -> str:
+    """Write a duration in at most two units: 120 ms, 1.2 s, 5 min 3 s, 2 d 4 h.
+
+    With `whole` no part of a second is mentioned.
+    """
+    if whole:
+        return _long(int(seconds))
     if seconds < 1:
         return f"{max(seconds, 0) * 1000:.0f} ms"
     if seconds < SHORT:
         return f"{seconds:.1f} s"
+    return _long(seconds)
+
+
+def _long(seconds: float) -> str:
     for (size, unit), (part, small) in pairwise(UNITS):
         whole = round(seconds / part) * part
         if whole >= size:
@@ -32,7 +41,7 @@ def span(seconds: float) -> str:
 def ago(then: float, now: float) -> str:
     """Say how long ago something was."""
     passed = now - then
-    return "now" if passed < 1 else f"{span(int(passed))} ago"
+    return "now" if passed < 1 else f"{span(passed, whole=True)} ago"
 
 
 def ahead(then: float, now: float) -> str:

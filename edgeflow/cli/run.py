@@ -96,7 +96,12 @@ class Running:
         if outcome.status == "completed":
             output = self.workflow.output_converter().encode(output)
         return report(
-            self.console, self.handle.id, outcome, output, as_json=self.args.json
+            self.console,
+            self.handle.id,
+            outcome,
+            output,
+            as_json=self.args.json,
+            now=self.app.clock.now(),
         )
 
     async def _drive(self, worker: Worker) -> Outcome[Any]:

@@ -44,4 +44,5 @@ async def _wake(args: Namespace, app: App, console: Console) -> int:
     async with app.session.using(runs=True):
         outcome = await app.drive(app.handle(args.instance).id)
         info = await app.handle(args.instance).info()
-    return report(console, info.id, outcome, info.output, as_json=args.json)
+    now = app.clock.now()
+    return report(console, info.id, outcome, info.output, as_json=args.json, now=now)

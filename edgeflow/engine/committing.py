@@ -53,22 +53,26 @@ class Committer:
         unknown = False
         last: Exception | None = None
         for tries in range(RETRIES + 1):
+            written: bool | None = None
             try:
                 with self._clock.busy():
                     answer = await self._store.commit(self._instance, commit)
                 return [m for m in commit.sends if m not in answer.undelivered]
             except Conflict:
-                if unknown and await self._is_written(commit):
-                    return ()
-                raise Fenced(self._instance) from None
+                if not unknown:
+                    raise Fenced(self._instance) from None
+                written = await self._is_written(commit)
+                if written is False:
+                    raise Fenced(self._instance) from None
             except TooLarge as error:
                 raise self._unavailable(error) from error
             except StoreUnavailable as error:
                 last = error
             except Exception as error:
                 last, unknown = error, True
-                if await self._is_written(commit):
-                    return ()
+                written = await self._is_written(commit)
+            if written:
+                return ()
             if tries == RETRIES or self._clock.now() >= give_up:
                 break
             await sleep(self._clock, FIRST_PAUSE * 2**tries)
@@ -80,8 +84,8 @@ class Committer:
             f"flush left it: {error}"
         )
 
-    async def _is_written(self, commit: Commit) -> bool:
-        """Settle a lost answer by reading the tail.
+    async def _is_written(self, commit: Commit) -> bool | None:
+        """Settle a lost answer by reading the tail; None: it cannot be read either.
 
         Raises:
             Fenced: if another owner has written since.
@@ -90,7 +94,7 @@ class Committer:
             with self._clock.busy():
                 loaded = await self._store.load(self._instance)
         except StoreError:
-            return False
+            return None
         if loaded is None:
             if commit.seq == 1:
                 return False

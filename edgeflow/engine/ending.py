@@ -111,7 +111,8 @@ def stop_steps(run: Run) -> None:
 
 def close_body(run: Run) -> None:
     """Let every task of the body end: operations raise, nothing is recorded."""
-    body = run.body
+    body, task = run.body, run.task
+    ended = task is None or task.done()
     for op in list(run.waiting.values()):
         if not op.future.done():
             op.future.set_exception(Suspension(f"{run} is suspended"))
@@ -126,3 +127,14 @@ def close_body(run: Run) -> None:
         if task.done() and not task.cancelled():
             task.exception()  # seen: nobody need hear that it was never retrieved
     run.waiting.clear()
+    if task is not None and not ended and _returned(task):
+        log.warning(
+            "%s: its body caught the signal of its suspension and returned; what it "
+            "returned is ignored, and the instance stays suspended. Catch Exception, "
+            "not everything",
+            run,
+        )
+
+
+def _returned(task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None

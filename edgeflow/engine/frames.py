@@ -1,9 +1,9 @@
 """Frames: how the records of one flush become bytes, and come back.
 
-A frame is text: one JSON header line, then one JSON line for each record. The
-header carries the size and checksum of what follows, so that a torn frame is
-known as such, and the number of the frame it builds on, so that frames which
-were never acknowledged are passed over for good.
+A frame is text, one JSON object a line: the seal with size and checksum of what
+follows, so that a torn frame is known as such; the header, which says how the
+instance rests and on which frame this one builds, so that frames which were
+never acknowledged are passed over for good; then the records.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from zlib import crc32
 
-from edgeflow.errors import JournalDamaged
+from edgeflow.errors import JournalDamaged, Undecodable
 from edgeflow.values import dumps, loads
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 HEADER_ROOM = 4096
-"""Bytes kept free in a frame for its header."""
+"""Bytes kept free in a frame for seal and header, and what wraps a value."""
 
 
 class Codec(Protocol):
@@ -85,15 +85,10 @@ def build(
     groups = list(_split(lines, limit - HEADER_ROOM))
     frames: list[bytes] = []
     for index, group in enumerate(groups, start=1):
-        rest = b"\n".join(group)
-        full: dict[str, Any] = {
-            "edgeflow": FORMAT,
-            "part": [index, len(groups)],
-            **header,
-            "size": len(rest),
-            "crc": crc32(rest),
-        }
-        frames.append(codec.encode(dumps(full) + b"\n" + rest))
+        full = dumps({"part": [index, len(groups)], **header})
+        rest = b"\n".join([full, *group])
+        seal = {"edgeflow": FORMAT, "size": len(rest), "crc": crc32(rest)}
+        frames.append(codec.encode(dumps(seal) + b"\n" + rest))
     return tuple(frames)
 
 
@@ -138,13 +133,21 @@ def read(frames: Sequence[Frame], codec: Codec) -> Chain:
             reason = damage.get(seq, "it is missing")
             raise JournalDamaged(f"frame {seq} of the journal cannot be read: {reason}")
         chain.append(part)
-        first = part.header["part"][0] == 1
-        seq = part.header["prev"] if first else seq - 1
+        seq = _before(part)
     if not chain:
         reason = next(iter(damage.values()), "it has no frames")
         raise JournalDamaged(f"the journal cannot be read: {reason}")
     chain.reverse()
     return Chain(chain)
+
+
+def _before(part: Part) -> int:
+    """Give the number of the frame that this one builds on; 0: it stands alone."""
+    first = part.header["part"][0] == 1
+    before = int(part.header["prev"]) if first else part.seq - 1
+    if not 0 <= before < part.seq:
+        raise JournalDamaged(f"frame {part.seq} of the journal builds on {before}")
+    return before
 
 
 def parse(line: bytes) -> dict[str, Any]:
@@ -170,16 +173,17 @@ def _open(frame: Frame, codec: Codec) -> Part:
     except Exception as error:
         raise Torn(f"the codec refuses it ({type(error).__name__}: {error})") from error
     try:
-        header = parse(head)
-    except ValueError as error:
-        raise Torn("its header is no JSON") from error
-    if "edgeflow" not in header:
+        seal = parse(head)
+    except (Undecodable, ValueError) as error:
+        raise Torn("it is no frame of edgeflow, or torn") from error
+    if not isinstance(seal.get("edgeflow"), int):
         raise Torn("it is no frame of edgeflow")
-    if header["edgeflow"] != FORMAT:
+    if seal["edgeflow"] != FORMAT:
         raise JournalDamaged(
-            f"frame {frame.seq} of the journal has format {header['edgeflow']}, "
-            f"this edgeflow reads {FORMAT}: the version that wrote it, or newer"
+            f"frame {frame.seq} of the journal has format {seal['edgeflow']}, this "
+            f"edgeflow reads {FORMAT}: use the version that wrote it, or a newer one"
         )
-    if header["size"] != len(rest) or header["crc"] != crc32(rest):
+    if seal.get("size") != len(rest) or seal.get("crc") != crc32(rest):
         raise Torn("it is torn: size or checksum do not match")
-    return Part(frame.seq, header, rest.split(b"\n") if rest else [])
+    header, *lines = rest.split(b"\n")
+    return Part(frame.seq, parse(header), lines)

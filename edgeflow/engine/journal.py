@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgeflow.engine import frames
 from edgeflow.engine.committing import Committer
-from edgeflow.engine.scope import Key, Path, key_of
+from edgeflow.engine.scope import Key, Path, key_of, show
 from edgeflow.errors import JournalDamaged, ValueTooLarge
 from edgeflow.store import Commit, Envelope, Loaded, Status, Store
 from edgeflow.values import dumps, loads
@@ -120,7 +120,8 @@ class Journal:
         self._committer = Committer(wiring.store, wiring.clock, instance)
         self._since_snapshot = 0
         self._snapshot_size = 0
-        self.max_line = wiring.store.limits.max_frame - frames.HEADER_ROOM
+        self.max_value = wiring.store.limits.max_frame - frames.HEADER_ROOM
+        """The largest JSON of one value, in bytes."""
 
     # --- what was written -------------------------------------------------
 
@@ -255,9 +256,9 @@ class Journal:
         Raises:
             ValueTooLarge: if so; names both sizes, in bytes.
         """
-        if size > self.max_line:
+        if size > self.max_value:
             raise ValueTooLarge(
-                what, f"{size} bytes are above the limit of {self.max_line} bytes"
+                what, f"{size} bytes are above the limit of {self.max_value} bytes"
             )
 
     def set_record(self, name: str, value: Any) -> None:
@@ -282,7 +283,9 @@ class Journal:
 
     def _put(self, key: LineKey, data: dict[str, Any]) -> None:
         line = dumps(data)
-        self.check_size(len(line), "$")
+        if len(line) > self.max_value:
+            what = show(data["path"]) if "path" in data else "the value"
+            self.check_size(len(dumps(data.get("value"))), what)
         self.mark += 1
         self._lines[key] = line
         self._dirty[key] = line

@@ -179,7 +179,11 @@ class BodyLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        self.refuse("loop.call_soon_threadsafe()", "waiting for another thread")
+        if asyncio._get_running_loop() is self:  # noqa: SLF001  as every maker of loops does
+            self.refuse("loop.call_soon_threadsafe()", "waiting for another thread")
+        handle = asyncio.Handle(callback, args, self, context)
+        handle.cancel()  # a thread that the body cannot have waited for
+        return handle
 
     def call_later(  # type: ignore[override]  # typeshed's *Ts say no more than Any
         self,

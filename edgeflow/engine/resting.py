@@ -27,8 +27,8 @@ def rest_of(run: Run) -> Rest:
     if wake_at is None and not names:
         raise BodyError(
             "the body waits for something that edgeflow does not know and that "
-            "can never happen, such as a future of another event loop. Wait for "
-            "an operation of ctx, a step, or another task of the body"
+            "can never happen, such as a thread or a future of another event loop. "
+            "Do this in a step, and wait for that"
         )
     near = wake_at is not None and wake_at <= now + run.settings.linger
     lingers = (near or names) and run.linger_until is None

@@ -78,7 +78,7 @@ class Run(Desk):
         self._rested = rested
         self._host = asyncio.get_running_loop()
         self.flusher = Flusher(self)
-        self._task: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[Any] | None = None
         self._ending: Rest | None = None
         self._deaths = journal.deaths
         self.stopped_at = 0.0
@@ -108,11 +108,11 @@ class Run(Desk):
 
     def _turn(self) -> None:  # noqa: C901  one decision after the other, in one place
         self.resting = None
-        if self._task is None and not self._ending:
-            self._task = self._start()
+        if self.task is None and not self._ending:
+            self.task = self._start()
         for _ in range(REPLAY_SLICE):
             self.body.run_until_idle()
-            if self._ending or self.violation or (self._task and self._task.done()):
+            if self._ending or self.violation or (self.task and self.task.done()):
                 return self._end()
             if self.journal.replay:
                 self.deliver(self.journal.replay.popleft())
@@ -233,7 +233,7 @@ class Run(Desk):
     def _end(self) -> None:
         """Record how the instance ended, flush it, and only then say so."""
         if self._ending is None:
-            self._ending = ending.conclude(self, self._task)
+            self._ending = ending.conclude(self, self.task)
             ending.stop_steps(self)
         if self._is_written(self._ending, deaths=0):
             self._come_to_rest(self._ending)

@@ -73,7 +73,7 @@ def checked_name(name: object, what: str) -> str:
     """Refuse a name that cannot be stored.
 
     Raises:
-        DefinitionError: if it is no string, empty, or holds a lone surrogate.
+        DefinitionError: if it is no string, empty, or holds NUL or a lone surrogate.
     """
     if not isinstance(name, str) or not name:
         raise DefinitionError(f"the name of {what} must be a string, not {name!r}")
@@ -81,4 +81,6 @@ def checked_name(name: object, what: str) -> str:
         name.encode()
     except UnicodeEncodeError as error:
         raise DefinitionError(f"the name of {what} is no valid text: {error}") from None
+    if "\0" in name:
+        raise DefinitionError(f"the name of {what} holds NUL: {name!r}")
     return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
@@ -118,7 +118,7 @@ class VirtualClock:
 class VirtualAlarm:
     """A call to come, in virtual time."""
 
-    __slots__ = ("callback", "cancelled", "idle", "when")
+    __slots__ = ("callback", "cancelled", "context", "idle", "when")
 
     def __init__(
         self, when: float, callback: Callable[[], object], *, idle: bool
@@ -126,6 +126,7 @@ class VirtualAlarm:
         """Call back at `when`; an idle one does not move time by itself."""
         self.when = when
         self.callback = callback
+        self.context = copy_context()
         self.idle = idle
         self.cancelled = False
 
@@ -140,4 +141,4 @@ class VirtualAlarm:
         """Call back, once."""
         if not self.cancelled:
             self.cancelled = True
-            self.callback()
+            self.context.run(self.callback)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from edgeflow.clock import Clock, SystemClock
 from edgeflow.engine import opening
-from edgeflow.engine.committing import sleep
 from edgeflow.engine.frames import Codec, PlainCodec
 from edgeflow.engine.journal import Wiring
 from edgeflow.errors import OutcomeUnknown, StoreUnavailable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from edgeflow.store import Envelope, Head, Limits, Loaded, Query, Store
+    from edgeflow.testing.clock import VirtualClock
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class FaultyStore:
         inner: Store,
         plan: Iterable[Fault] = (),
         *,
-        clock: Clock | None = None,
+        clock: VirtualClock | None = None,
         codec: Codec | None = None,
     ) -> None:
         """Wrap a store.
@@ -73,7 +74,7 @@ class FaultyStore:
         Args:
             inner: where everything is kept.
             plan: at most one fault for each write.
-            clock: of the app, for slow writes.
+            clock: of the app, for slow writes; default: real time.
             codec: of the app, for fencing.
 
         Raises:
@@ -89,6 +90,7 @@ class FaultyStore:
         """What ended the process, if anything did."""
         self._faults = {fault.at: fault for fault in self.plan}
         self._clock: Clock = clock or SystemClock()
+        self._sleep = clock.sleep if clock else asyncio.sleep
         self._codec: Codec = codec or PlainCodec()
         if len(self._faults) < len(self.plan):
             raise ValueError(f"two faults strike one write: {list(self.plan)}")
@@ -161,7 +163,7 @@ class FaultyStore:
         if kind == "fail_before":
             raise StoreUnavailable(f"nothing was written: {fault}")
         if kind == "slow":
-            await sleep(self._clock, fault.seconds)
+            await self._sleep(fault.seconds)
             return await write()
         if kind == "lose":
             self.crashed = fault

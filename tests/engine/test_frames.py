@@ -130,8 +130,8 @@ def test_a_missing_frame_in_the_middle_is_named(at: int) -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b"", "no JSON"),
-        (b"\xff\x00", "no JSON"),
+        (b"", "torn"),
+        (b"\xff\x00", "torn"),
         (b"[]", "no frame of edgeflow"),
         (b'{"a": 1}\n', "no frame of edgeflow"),
         (THREE[0].body[:-1], "torn"),

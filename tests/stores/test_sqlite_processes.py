@@ -50,8 +50,10 @@ def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> bytes:
-    with process:
+    try:
         output, errors = process.communicate(timeout=15)
+    finally:
+        process.kill()
     assert (process.returncode, errors) == (0, b"")
     return output
 
@@ -84,7 +86,7 @@ def test_importing_the_adapter_imports_no_sqlite() -> None:
         "asyncio.run(main())",
         "asyncio.run(main()); del store",
         "threading.Thread(target=lambda: asyncio.run(main())).start(); written.wait()",
-        "threading.Thread(target=lambda: asyncio.run(main()), daemon=True).run()",
+        "threading.Thread(target=stay, daemon=True).start(); written.wait()",
     ],
 )
 def test_an_unclosed_store_does_not_hang_the_interpreter(path: Path, end: str) -> None:
@@ -96,6 +98,10 @@ def test_an_unclosed_store_does_not_hang_the_interpreter(path: Path, end: str) -
             await store.open()
             await store.commit("i", START)
             written.set()
+
+        def stay():
+            asyncio.run(main())
+            threading.Event().wait()
         """
     finish(start(dedent(script) + end, path))
 
