@@ -7,7 +7,7 @@ import random
 import socket
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from edgeflow.clock import Clock, SystemClock, seconds
 from edgeflow.engine.frames import Codec, PlainCodec
@@ -18,14 +18,12 @@ from edgeflow.engine.settings import Settings
 from edgeflow.engine.threads import Threads
 from edgeflow.engine.worker import Worker
 from edgeflow.errors import (
-    AlreadyExists,
     ConfigError,
-    Fenced,
-    ValueTooLarge,
 )
 from edgeflow.handle import Handle, info_of, unwrap
-from edgeflow.registry import Registry, checked_id, encode_input, new_id
+from edgeflow.registry import Registry
 from edgeflow.session import Session
+from edgeflow.starting import checked_id, start
 from edgeflow.store import Query, Status, Store
 from edgeflow.stores import DEFAULT_URL, store_from_url
 from edgeflow.workflows import Workflow, WorkflowDecorator, define
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import timedelta
     from types import TracebackType
-    from typing import Literal, Self
+    from typing import Self
 
     from edgeflow.context import Context
     from edgeflow.engine.settings import Durability
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
 In = TypeVar("In")
 R = TypeVar("R")
 
-MAX_ID = 255
+OnConflict: TypeAlias = Literal["attach", "fail"]
 
 
 class App:
@@ -244,14 +242,41 @@ class App:
         if stack is not None:
             await stack.__aexit__(kind, error, traceback)
 
+    @overload
     async def start(
         self,
-        workflow: Workflow[In, R] | str,
-        input: In | None = None,
+        workflow: Workflow[None, R],
+        input: None = None,
         *,
         id: str | None = None,
-        on_conflict: Literal["attach", "fail"] = "attach",
-    ) -> Handle[R]:
+        on_conflict: OnConflict = "attach",
+    ) -> Handle[R]: ...
+    @overload
+    async def start(
+        self,
+        workflow: Workflow[In, R],
+        input: In,
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+    ) -> Handle[R]: ...
+    @overload
+    async def start(
+        self,
+        workflow: str,
+        input: object = None,
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+    ) -> Handle[Any]: ...
+    async def start(
+        self,
+        workflow: Workflow[Any, Any] | str,
+        input: object = None,
+        *,
+        id: str | None = None,
+        on_conflict: OnConflict = "attach",
+    ) -> Handle[Any]:
         """Start an instance; its input is durable when this returns.
 
         Within `async with app` it runs here at once, else when somebody drives it.
@@ -271,17 +296,31 @@ class App:
             StoreUnavailable: if it could not be written.
         """
         async with self.session.using(runs=False) as worker:
-            return await self._start(
-                worker, workflow, input, id, on_conflict, run=worker.serving
+            known = self._registry.find(workflow)
+            instance = await start(
+                worker, known, input, id, on_conflict, run=worker.serving
             )
+            return Handle(self, instance, known)
 
+    @overload
+    async def run(
+        self, workflow: Workflow[None, R], input: None = None, *, id: str | None = None
+    ) -> R: ...
+    @overload
+    async def run(
+        self, workflow: Workflow[In, R], input: In, *, id: str | None = None
+    ) -> R: ...
+    @overload
+    async def run(
+        self, workflow: str, input: object = None, *, id: str | None = None
+    ) -> Any: ...
     async def run(
         self,
-        workflow: Workflow[In, R] | str,
-        input: In | None = None,
+        workflow: Workflow[Any, Any] | str,
+        input: object = None,
         *,
         id: str | None = None,
-    ) -> R:
+    ) -> Any:
         """Start an instance, or attach to it, and stay until its result is there.
 
         Raises:
@@ -292,42 +331,9 @@ class App:
             StoreUnavailable: if it could not be flushed; run it again to go on.
         """
         async with self.session.using(runs=True) as worker:
-            handle = await self._start(worker, workflow, input, id, "attach", run=True)
-            result: R = unwrap(handle.id, await worker.attend(handle.id))
-            return result
-
-    async def _start(
-        self,
-        worker: Worker,
-        workflow: Workflow[Any, R] | str,
-        value: Any,
-        instance: str | None,
-        on_conflict: str,
-        *,
-        run: bool,
-    ) -> Handle[R]:
-        known = self._registry.find(workflow)
-        instance = checked_id(instance) if instance is not None else new_id()
-        plain = encode_input(known, value)
-        try:
-            await worker.start(instance, known.name, plain, run=run)
-        except ValueTooLarge as error:
-            raise ValueTooLarge(f"input of {known.name!r}", error.why) from None
-        except Fenced:
-            await self._attach(instance, known, on_conflict)
-        return Handle(self, instance, known)
-
-    async def _attach(
-        self, instance: str, known: Workflow[Any, Any], on_conflict: str
-    ) -> None:
-        if on_conflict == "fail":
-            raise AlreadyExists(f"instance {instance!r} exists already")
-        loaded = await self.store.load(instance)
-        if loaded is not None and loaded.head.workflow != known.name:
-            raise AlreadyExists(
-                f"instance {instance!r} belongs to workflow {loaded.head.workflow!r}, "
-                f"not to {known.name!r}: choose another id"
-            )
+            known = self._registry.find(workflow)
+            instance = await start(worker, known, input, id, "attach", run=True)
+            return unwrap(instance, await worker.attend(instance))
 
     async def drive(
         self,

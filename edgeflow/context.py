@@ -83,7 +83,7 @@ class Context:
         durability: Durability | None = None,
         at_most_once: bool = False,
         raises: tuple[type[Exception], ...] = (),
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coroutine[object, object, T]: ...
     @overload
     def step(
         self,
@@ -95,10 +95,10 @@ class Context:
         durability: Durability | None = None,
         at_most_once: bool = False,
         raises: tuple[type[Exception], ...] = (),
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coroutine[object, object, T]: ...
     def step(
         self, name: str, fn: Callable[[], Any], **overrides: Any
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Coroutine[object, object, Any]:
         """Run `fn` as a step of this name; for what is not worth a decorator.
 
         Args:
@@ -118,13 +118,13 @@ class Context:
 
     def sleep(
         self, duration: float | timedelta, *, name: str = "sleep"
-    ) -> Coroutine[Any, Any, None]:
+    ) -> Coroutine[object, object, None]:
         """Wait for `duration`, seconds or a timedelta, over the ends of processes."""
         return self._sleep(lambda: self._run.body.now + seconds(duration), name)
 
     def sleep_until(
         self, when: datetime, *, name: str = "sleep"
-    ) -> Coroutine[Any, Any, None]:
+    ) -> Coroutine[object, object, None]:
         """Wait until `when`, an aware datetime.
 
         Raises:
@@ -139,7 +139,7 @@ class Context:
 
     def _sleep(
         self, until: Callable[[], float], name: str
-    ) -> Coroutine[Any, Any, None]:
+    ) -> Coroutine[object, object, None]:
         run = self._run
         checked_name(name, "a sleep")
         return Operation(run, name, lambda: SleepOp(run, name, until()))
@@ -151,7 +151,7 @@ class Context:
         type: type[T],
         timeout: float | timedelta | None = None,
         name: str = "receive",
-    ) -> Coroutine[Any, Any, Message[T]]: ...
+    ) -> Coroutine[object, object, Message[T]]: ...
     @overload
     def receive(
         self,
@@ -159,14 +159,14 @@ class Context:
         type: Any = Any,
         timeout: float | timedelta | None = None,
         name: str = "receive",
-    ) -> Coroutine[Any, Any, Message[Any]]: ...
+    ) -> Coroutine[object, object, Message[Any]]: ...
     def receive(
         self,
         *names: str,
         type: Any = Any,
         timeout: float | timedelta | None = None,
         name: str = "receive",
-    ) -> Coroutine[Any, Any, Message[Any]]:
+    ) -> Coroutine[object, object, Message[Any]]:
         """Wait for the oldest message under one of `names`; it is consumed.
 
         Args:
@@ -198,7 +198,7 @@ class Context:
         limit: int = 100,
         timeout: float | timedelta | None = None,
         name: str = "receive_many",
-    ) -> Coroutine[Any, Any, list[Message[T]]]: ...
+    ) -> Coroutine[object, object, list[Message[T]]]: ...
     @overload
     def receive_many(
         self,
@@ -207,7 +207,7 @@ class Context:
         limit: int = 100,
         timeout: float | timedelta | None = None,
         name: str = "receive_many",
-    ) -> Coroutine[Any, Any, list[Message[Any]]]: ...
+    ) -> Coroutine[object, object, list[Message[Any]]]: ...
     def receive_many(
         self,
         *names: str,
@@ -215,7 +215,7 @@ class Context:
         limit: int = 100,
         timeout: float | timedelta | None = None,
         name: str = "receive_many",
-    ) -> Coroutine[Any, Any, list[Message[Any]]]:
+    ) -> Coroutine[object, object, list[Message[Any]]]:
         """Take what is there, oldest first: at least one, at most `limit`.
 
         It never waits to fill up; an empty list means that none came in time.
@@ -239,7 +239,7 @@ class Context:
         body: object = None,
         *,
         delay: float | timedelta | None = None,
-    ) -> Coroutine[Any, Any, None]:
+    ) -> Coroutine[object, object, None]:
         """Send a message to an instance, exactly once, with the flush of what follows.
 
         Args:
@@ -255,7 +255,7 @@ class Context:
             run, "send", lambda: SendOp(run, instance_id, name, body, wait)
         )
 
-    def status(self, value: object) -> Coroutine[Any, Any, None]:
+    def status(self, value: object) -> Coroutine[object, object, None]:
         """Publish a value, such as progress, for `handle.info()`."""
         run = self._run
         return Operation(run, "status", lambda: StatusOp(run, value))

@@ -154,8 +154,9 @@ class Handle(Generic[R_co]):
             StoreUnavailable: if it could not be written.
         """
         posted = Posted(self._plain(name, body), self._app.clock.now())
+        message_id = os.urandom(16).hex() if id is None else id
         async with self._app.session.using() as worker:
-            fresh = await self._post(id or os.urandom(16).hex(), name, posted)
+            fresh = await self._post(message_id, name, posted)
             worker.ring(self.id)
         return fresh
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeflow.context import Context
 from edgeflow.engine.plan import refused
-from edgeflow.engine.scope import checked_name
 from edgeflow.engine.settings import Body
-from edgeflow.errors import BodyError, DefinitionError, Unencodable, UnknownWorkflow
+from edgeflow.errors import BodyError, DefinitionError, UnknownWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 
 In = TypeVar("In")
 R = TypeVar("R")
-
-MAX_ID = 255
 
 
 class Registry:
@@ -81,37 +77,3 @@ class Registry:
         """Make a stored output what the caller gets."""
         known = self._workflows.get(name)
         return known.output_converter().decode(output) if known else output
-
-
-def new_id() -> str:
-    """Give an id that nobody else has."""
-    return os.urandom(16).hex()
-
-
-def checked_id(instance: object) -> str:
-    """Refuse an id that a store cannot hold.
-
-    Raises:
-        DefinitionError: if it is no string, empty, too long, or edgeflow's own.
-    """
-    found = checked_name(instance, "an instance")
-    if len(found) > MAX_ID:
-        raise DefinitionError(
-            f"an id has {MAX_ID} characters at most, not {len(found)}"
-        )
-    if found.startswith("~"):
-        raise DefinitionError(f"ids that start with '~' are edgeflow's own: {found!r}")
-    return found
-
-
-def encode_input(workflow: Workflow[Any, Any], value: object) -> Any:
-    """Make an input plain JSON.
-
-    Raises:
-        Unencodable: if it does not fit the workflow; names the place.
-    """
-    try:
-        return workflow.input_converter().encode(value)
-    except Unencodable as error:
-        place = f"input of {workflow.name!r} {error.path}"
-        raise Unencodable(place, error.why) from None

@@ -78,11 +78,13 @@ class Step(Generic[P, T]):
             self._signature = signature(self.function)
         return self._signature
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+    def __call__(
+        self, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[object, object, T]:
         """In a body: a durable operation to await. Elsewhere: the function itself."""
-        loop = asyncio._get_running_loop()  # noqa: SLF001  as makers of loops do
+        loop = asyncio._get_running_loop()  # noqa: SLF001  for loops
         if not isinstance(loop, BodyLoop) or not isinstance(loop.owner, Run):
-            result: Coroutine[Any, Any, T] = self.function(*args, **kwargs)
+            result: Coroutine[object, object, T] = self.function(*args, **kwargs)
             return result
         run = loop.owner
 

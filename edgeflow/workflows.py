@@ -57,6 +57,14 @@ class Workflow(Generic[In_contra, R_co]):
         return self._signature
 
     @property
+    def default_input(self) -> object:
+        """What the body gets if no input is given."""
+        if self._input is None or self._input.default is inspect.Parameter.empty:
+            return None
+        default: object = self._input.default
+        return default
+
+    @property
     def takes_input(self) -> bool:
         return self._input is not None
 

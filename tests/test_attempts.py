@@ -295,6 +295,30 @@ async def test_every_attempt_of_an_at_most_once_step_commits_its_intent(
     assert intents == [("started", number + 1) for number in range(calls_made)]
 
 
+# B-15, S19: so that no mode can lose it.
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_outcome_of_an_at_most_once_step_is_durable_when_the_body_gets_it(
+    mode: Durability,
+) -> None:
+    world = World(mode)
+    left: list[MemoryStore] = []
+
+    @step(at_most_once=True)
+    async def charge() -> str:
+        return "charged"
+
+    @workflow
+    async def code(_ctx: Context) -> str:
+        value = await charge()
+        left.append(deepcopy(world.store))
+        return value
+
+    await world.finish(code)
+
+    (entry,) = await World(store=left[0]).history()
+    assert (entry.status, entry.value) == ("completed", "charged")
+
+
 # B-16: the back-off of such a step is survived like any other.
 async def test_an_at_most_once_step_in_back_off_is_not_interrupted(
     resumed: World,

@@ -72,7 +72,8 @@ async def test_run_due_drives_no_more_than_its_limit(app: App) -> None:
 
 # C-09
 async def test_an_instance_that_fails_does_not_stop_the_others(app: App) -> None:
-    await app.start(sleeper, [], id="0 fails")
+    no_plan: list[float] = []
+    await app.start(sleeper, no_plan, id="0 fails")
     unknown = workflow(name="of another deployment")(sleeper.function)
     other = App(app.store, workflows=[unknown], clock=app.clock)
     await other.start(unknown, [1.0], id="0 unknown")

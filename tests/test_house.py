@@ -31,7 +31,7 @@ LAYERS = (
     ("edgeflow.__main__", "edgeflow.cli.*", "edgeflow.testing.*"),
     ("edgeflow",),
     ("edgeflow.app", "edgeflow.handle"),
-    ("edgeflow.registry", "edgeflow.session", "edgeflow.stores"),
+    ("edgeflow.registry", "edgeflow.session", "edgeflow.starting", "edgeflow.stores"),
     ("edgeflow.context", "edgeflow.workflows", "edgeflow.steps"),
     (
         "edgeflow.engine.worker",

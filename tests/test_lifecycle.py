@@ -5,6 +5,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from edgeflow import (
     ErrorInfo,
     Event,
     Fenced,
+    Handle,
     InstanceFinished,
     Outcome,
     Retry,
@@ -134,7 +136,7 @@ def why(error: ErrorInfo | None) -> str:
     return f"{error.type}: {error.message}"
 
 
-# --- start ---------------------------------------------------------------------------
+# --- start --------------------------------------------------------------------
 
 
 async def test_the_input_is_durable_before_the_first_line_of_the_body(
@@ -260,7 +262,7 @@ async def test_what_cannot_be_started_leaves_the_store_untouched(world: World) -
         await app.start(body, wrong, id="i")
     with pytest.raises(Unencodable, match="Thing"):
         await app.start(loose, {"deep": Thing()}, id="i")
-    with pytest.raises(UnknownWorkflow, match="'missing'.*body"):
+    with pytest.raises(UnknownWorkflow, match=r"'missing'.*body"):
         await app.start("missing", [], id="i")
     with pytest.raises(UnknownWorkflow, match="'other'"):
         await app.start(other, id="i")
@@ -290,7 +292,7 @@ async def test_an_id_of_another_workflow_is_refused(world: World) -> None:
     assert (await app.handle("i").info()).workflow == "one"
 
 
-# --- terminal is terminal ------------------------------------------------------------
+# --- terminal is terminal -----------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", ["completed", "failed"])
@@ -343,7 +345,7 @@ async def test_nothing_runs_a_finished_instance_again(
         await handle.info()
 
 
-# --- crash loops -----------------------------------------------------------------------
+# --- crash loops --------------------------------------------------------------
 
 
 class Dying:
@@ -480,7 +482,7 @@ async def test_ten_evictions_in_a_row_that_cut_one_step_off_block(
     assert starts == [1] * 10
 
 
-# --- delete ------------------------------------------------------------------------------
+# --- delete -------------------------------------------------------------------
 
 
 async def test_delete_fences_whoever_runs_it_and_the_id_starts_afresh(
@@ -488,10 +490,12 @@ async def test_delete_fences_whoever_runs_it_and_the_id_starts_afresh(
 ) -> None:
     # L-17, G4
     names: list[str] = []
+    began = asyncio.Event()
 
     @step
     async def slow(name: str) -> None:
         names.append(name)
+        began.set()
         current_step().state["name"] = name
         await world.clock.sleep(60)
 
@@ -504,8 +508,7 @@ async def test_delete_fences_whoever_runs_it_and_the_id_starts_afresh(
     await world.process(body).start(body, "first", id="i")
     await world.process().handle("i").send("m", id="m1")
     driving = asyncio.create_task(world.process(body).drive("i"))
-    while not names:
-        await asyncio.sleep(0)
+    await began.wait()
 
     handle = world.process(body).handle("i")
     await handle.delete()
@@ -528,12 +531,12 @@ async def test_delete_fences_whoever_runs_it_and_the_id_starts_afresh(
 
 async def test_delete_in_the_process_that_runs_it_stops_the_run(world: World) -> None:
     # L-17, G4
-    began: list[int] = []
+    began = asyncio.Event()
     ended: list[str] = []
 
     @step
     async def slow() -> None:
-        began.append(1)
+        began.set()
         try:
             await world.clock.sleep(60)
         except asyncio.CancelledError:
@@ -547,8 +550,7 @@ async def test_delete_in_the_process_that_runs_it_stops_the_run(world: World) ->
 
     async with world.process(body) as app:
         handle = await app.start(body, id="i")
-        while not began:
-            await asyncio.sleep(0)
+        await began.wait()
         await handle.delete()
         await world.clock.sleep(100)
 
@@ -557,7 +559,7 @@ async def test_delete_in_the_process_that_runs_it_stops_the_run(world: World) ->
     assert ended == ["cancelled"]
 
 
-# --- looking at it -----------------------------------------------------------------------
+# --- looking at it ------------------------------------------------------------
 
 
 @workflow
@@ -729,7 +731,7 @@ async def test_an_unknown_id_is_unknown(world: World) -> None:
         await world.process().drive("nobody")
 
 
-# --- observers ---------------------------------------------------------------------------
+# --- observers ----------------------------------------------------------------
 
 
 async def test_observers_hear_each_failure_once_and_after_its_commit(
@@ -768,12 +770,14 @@ async def test_observers_hear_each_failure_once_and_after_its_commit(
         raise ValueError("the-end")
 
     await world.start(body)
+    outcomes: list[str] = []
     for _ in range(4):
         outcome = await world.process(body, observers=[observe]).drive("i")
+        outcomes.append(outcome.status)
         wake_at = outcome.wake_at or world.clock.now()
         world.clock.advance(max(0.0, wake_at - world.clock.now()))
 
-    assert outcome.status == "failed"
+    assert outcomes == ["suspended"] * 3 + ["failed"]
     failures = [e for e in events if e.kind == "attempt_failed"]
     assert [(e.path, e.attempt, e.final, e.delay, why(e.error)) for e in failures] == [
         ("once[0]", 1, False, 0.2, "LookupError: first-of-once"),
@@ -865,7 +869,7 @@ async def test_an_attempt_counts_before_an_observer_hears_of_it(world: World) ->
     assert len(attempts) <= 3
 
 
-# --- parking -------------------------------------------------------------------------------
+# --- parking ------------------------------------------------------------------
 
 
 async def test_a_parked_run_resumes_without_load_or_replay(world: World) -> None:
@@ -914,8 +918,9 @@ async def test_a_parked_run_that_another_process_took_on_is_replayed(
 
         return body
 
-    async with world.process(made("here")) as app:
-        handle = await app.start("body", id="i")
+    here = made("here")
+    async with world.process(here) as app:
+        handle = await app.start(here, id="i")
         await world.clock.sleep(30)
         await world.process().handle("i").send("m")
         await world.process(made("elsewhere")).drive("i")
@@ -945,7 +950,7 @@ async def test_more_instances_than_are_parked_complete_all_the_same(
 
     ids = ["a", "b", "c", "d", "e"]
     async with world.process(waits, max_parked=2) as app:
-        handles = []
+        handles: list[Handle[str]] = []
         for instance in ids:
             handles.append(await app.start(waits, id=instance))
             await world.clock.sleep(5)
@@ -957,7 +962,7 @@ async def test_more_instances_than_are_parked_complete_all_the_same(
     assert entered == {"a": 2, "b": 2, "c": 2, "d": 1, "e": 1}
 
 
-# --- result --------------------------------------------------------------------------------
+# --- result -------------------------------------------------------------------
 
 
 async def test_a_result_that_is_not_there_in_time_leaves_the_instance_alone(
@@ -1033,7 +1038,7 @@ async def test_a_result_of_a_blocked_instance_says_why(world: World) -> None:
     assert caught.value.instance == "i"
 
 
-# --- divergence ----------------------------------------------------------------------------
+# --- divergence ---------------------------------------------------------------
 
 
 CALLS: Counter[str] = Counter()
@@ -1194,14 +1199,10 @@ async def swallow(ctx: Context) -> str:
 
 
 async def swallow_everything(ctx: Context) -> str:
-    try:
+    with suppress(BaseException):
         await one.using(name="uno")()
-    except BaseException:
-        pass
-    try:
+    with suppress(BaseException):
         await three()
-    except BaseException:
-        pass
     return ctx.id
 
 
@@ -1397,7 +1398,7 @@ async def test_a_value_that_todays_annotation_refuses_blocks_and_says_where(
     assert calls == [1]
 
 
-# --- replay ----------------------------------------------------------------------------------
+# --- replay -------------------------------------------------------------------
 
 
 class Log:
@@ -1406,8 +1407,8 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def info(self, line: str) -> None:
-        self.lines.append(line)
+    def info(self, line: str, turn: int) -> None:
+        self.lines.append(f"{line} {turn}")
 
 
 async def test_replay_gives_the_same_values_and_is_silent(
@@ -1437,7 +1438,7 @@ async def test_replay_gives_the_same_values_and_is_silent(
         replaying.append(flags)
         for turn in range(3):
             flags.append(ctx.replaying)
-            ctx.log.info(f"turn {turn}")
+            ctx.log.info("turn", turn=turn)
             facts += [await draw(), ctx.now(), ctx.uuid(), ctx.random.random()]
             await ctx.sleep(60)
         flags.append(ctx.replaying)

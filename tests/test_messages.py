@@ -830,6 +830,35 @@ async def test_a_delayed_send_is_not_receivable_and_makes_nobody_due_before(
     assert (await world.process(either).handle("i").result()) == ["a", 1]
 
 
+async def test_a_run_that_finds_a_delayed_message_waits_until_it_is_visible(
+    world: World,
+) -> None:
+    # D-13, G10, G11
+    @workflow
+    async def sends(ctx: Context) -> None:
+        await ctx.send("i", "a", "delayed", delay=60)
+        await ctx.send("i", "b", "at once")
+
+    @workflow
+    async def takes(ctx: Context) -> list[Any]:
+        return [(await ctx.receive("a", "b")).body for _ in range(2)]
+
+    await world.start(sends, "sender")
+    await world.drive(sends, "sender")
+    await world.start(takes)
+
+    first = await world.drive(takes)
+    world.at(59.5)
+    second = await world.drive(takes)
+    world.at(60)
+    third = await world.drive(takes)
+
+    assert (first.status, first.awaiting) == ("suspended", ("a", "b"))
+    assert first.wake_at == START + 60
+    assert second == first
+    assert third.output == ["at once", "delayed"]
+
+
 # --- concurrent and cancelled receives ----------------------------------------
 
 

@@ -128,6 +128,11 @@ async def test_now_never_goes_back_though_a_clock_does(world: World) -> None:
     assert runs == [last[:1], last[:3], last]
     assert last == sorted(last)
     assert last[3] - last[2] >= timedelta(seconds=10)
+    handle = world.process(code).handle("i")
+    recorded = [entry.at for entry in await handle.history()]
+    recorded.append((await handle.info()).updated)
+    assert recorded == sorted(recorded)
+    assert recorded[0] == world.began
 
 
 # C-06  G9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeflow.errors import (
@@ -84,6 +85,10 @@ class SqliteStore:
         """
         path, options = parse(url)
         return cls(path, **options)
+
+    def missing(self) -> str | None:
+        """Say if there is no database file yet; `open` makes it."""
+        return None if Path(self._path).exists() else f"there is no file {self._path}"
 
     async def open(self) -> None:
         """Open the file, and create it if it is missing; its directory must be there.

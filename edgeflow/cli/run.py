@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from edgeflow.cli._report import report
 from edgeflow.cli._target import find_workflow
 from edgeflow.cli._values import read_value
 from edgeflow.errors import Undecodable, UnknownInstance, ValueRefused
-from edgeflow.registry import checked_id, new_id
+from edgeflow.starting import checked_id, new_id
 from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def arguments(parser: ArgumentParser) -> None:
 def command(args: Namespace) -> int:
     """Run the workflow of `args.target`."""
     console = Console()
-    instance = new_id() if args.id is None else checked_id(args.id)
+    instance = secrets.token_hex(16) if args.id is None else args.id
     with console.lent(), logging_to_stderr(verbose=args.verbose):
         app, workflow = find_workflow(args.target, args.store)
         running = Running(console, app, workflow, instance, args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING
 
 from edgeflow.cli._console import Console
@@ -10,7 +11,7 @@ from edgeflow.cli._errors import UsageError
 from edgeflow.cli._looking import add_app, app_to_look
 from edgeflow.cli._values import read_value
 from edgeflow.errors import UnknownInstance, ValueRefused
-from edgeflow.registry import new_id
+from edgeflow.starting import new_id
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -48,7 +49,7 @@ def command(args: Namespace) -> int:
 async def _send(args: Namespace, body: object, console: Console) -> int:
     app = app_to_look(args)
     handle = app.handle(args.instance)
-    message = new_id() if args.id is None else args.id
+    message = secrets.token_hex(16) if args.id is None else args.id
     async with app.session.using():
         if not args.early and await app.store.load(handle.id) is None:
             raise UnknownInstance(handle.id)

@@ -85,9 +85,13 @@ def build(
     groups = list(_split(lines, limit - HEADER_ROOM))
     frames: list[bytes] = []
     for index, group in enumerate(groups, start=1):
-        full = dumps({"part": [index, len(groups)], **header})
-        rest = b"\n".join([full, *group])
-        seal = {"edgeflow": FORMAT, "size": len(rest), "crc": crc32(rest)}
+        full: dict[str, Any] = {"part": [index, len(groups)], **header}
+        rest = b"\n".join([dumps(full), *group])
+        seal: dict[str, Any] = {
+            "edgeflow": FORMAT,
+            "size": len(rest),
+            "crc": crc32(rest),
+        }
         frames.append(codec.encode(dumps(seal) + b"\n" + rest))
     return tuple(frames)
 
@@ -158,7 +162,7 @@ def parse(line: bytes) -> dict[str, Any]:
     """
     data = loads(line)
     if not isinstance(data, dict):
-        raise ValueError(f"not a JSON object: {line[:80]!r}")  # noqa: TRY004  it is data that is wrong
+        raise ValueError(f"not a JSON object: {line[:80]!r}")  # noqa: TRY004  data
     return data
 
 

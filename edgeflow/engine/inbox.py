@@ -58,9 +58,9 @@ class Message(Generic[T_co]):
     body: T_co
     sent_at: float
     """When it was sent, in s since the epoch, by the sender's clock."""
-    _reply: Callable[[object], Coroutine[Any, Any, None]]
+    _reply: Callable[[object], Coroutine[object, object, None]]
 
-    def reply(self, value: object) -> Coroutine[Any, Any, None]:
+    def reply(self, value: object) -> Coroutine[object, object, None]:
         """Answer the ask that this message is; goes out with the next flush.
 
         Raises:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from edgeflow.engine.scope import Path, scope
-from edgeflow.errors import BodyError
+from edgeflow.errors import BodyError, ValueRefused
 
 if TYPE_CHECKING:
     from edgeflow.engine.journal import Entry
@@ -54,7 +54,7 @@ class Op(Generic[T]):
         """Hand the recorded outcome to the body."""
         try:
             value = self.outcome(entry.data)
-        except BodyError:
+        except (BodyError, ValueRefused):
             raise
         except Exception as error:
             error.__cause__ = error.__context__ = None
@@ -66,7 +66,7 @@ class Op(Generic[T]):
         """Stop what it does for the body, which no longer waits for it."""
 
 
-class Operation(Coroutine[Any, Any, T]):
+class Operation(Coroutine[object, object, T]):
     """A call of an operation: await it once."""
 
     __slots__ = ("__weakref__", "_generator", "_make", "_number", "name", "run")

@@ -182,8 +182,8 @@ class Run(Desk):
             op.abandon(self)
 
     def timer_set(self, timer: BodyTimer) -> None:
-        if not self.over:
-            self.ask(TimerOp(self, timer))
+        self.check_open()
+        self.ask(TimerOp(self, timer))
 
     def timer_cancelled(self, timer: BodyTimer) -> None:
         if isinstance(timer.op, TimerOp):

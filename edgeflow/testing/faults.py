@@ -98,6 +98,10 @@ class FaultyStore:
     def __repr__(self) -> str:
         return f"FaultyStore({type(self.inner).__name__}(), {list(self.plan)})"
 
+    def kill(self) -> None:
+        """Let the process end now, at no write: inside of a step, say."""
+        self.crashed = Fault(self.writes, "crash_after")
+
     @property
     def limits(self) -> Limits:
         return self.inner.limits

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
         Committed,
         Envelope,
         Head,
-        Limits,
         Loaded,
         Query,
         Store,
@@ -25,14 +24,11 @@ class RecordingStore:
     def __init__(self, inner: Store) -> None:
         """Wrap a store."""
         self.inner = inner
+        self.limits = inner.limits
         self.commits: list[Commit] = []
         """Acknowledged commits, oldest first."""
         self.calls: list[str] = []
         """Names of all methods called, oldest first."""
-
-    @property
-    def limits(self) -> Limits:
-        return self.inner.limits
 
     async def open(self) -> None:
         await self.inner.open()

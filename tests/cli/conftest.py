@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-JOBS = '''
+JOBS = """
 import asyncio
 import os
 from dataclasses import dataclass
@@ -87,9 +87,9 @@ async def breaks_rules(ctx: Context) -> None:
 
 
 def helper() -> None: ...
-'''
+"""
 
-SLOW = '''
+SLOW = """
 import asyncio
 from pathlib import Path
 
@@ -107,7 +107,7 @@ async def count(number: int) -> int:
 @workflow
 async def slow(ctx: Context, numbers: int) -> int:
     return sum([await count(number) for number in range(numbers)])
-'''
+"""
 
 ORDER = '{"id": "7", "items": ["a", "b"]}'
 
@@ -186,23 +186,20 @@ def start(project: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def begin(*words: str, **settings: Any) -> subprocess.Popen[str]:
-        streams = {
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-        }
-        environment = {**os.environ, "PYTHONUTF8": "1", **settings.pop("env", {})}
+        environment = {**os.environ, "PYTHONUTF8": "1", **settings.get("env", {})}
         process = subprocess.Popen(
             [sys.executable, "-m", "edgeflow", *words],
             cwd=project,
             text=True,
             env=environment,
-            **(streams | settings),
+            stdin=subprocess.DEVNULL,
+            stdout=settings.get("stdout", subprocess.PIPE),
+            stderr=settings.get("stderr", subprocess.PIPE),
         )
         started.append(process)
         return process
 
     yield begin
     for process in started:
-        process.kill()
-        process.communicate()
+        with process:
+            process.kill()

@@ -147,8 +147,8 @@ def test_show_says_why_an_instance_failed(edgeflow: Command) -> None:
 
     assert lines[0] == "✗ f1 fails failed"
     assert (
-        "error edgeflow.errors.StepError: step 'doomed' failed (fatal) after 1 attempt: "
-        "edgeflow.errors.FatalError: no way"
+        "error edgeflow.errors.StepError: step 'doomed' failed (fatal) "
+        "after 1 attempt: edgeflow.errors.FatalError: no way"
     ) in lines
     assert "✗ doomed 0 ms 1 attempt" in lines
     assert " edgeflow.errors.FatalError: no way" in lines

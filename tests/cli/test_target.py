@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 Command: TypeAlias = Callable[..., Any]
 
-OFFER = (
-    "it has the workflows fulfil, nap, approval, fails, breaks_rules and the App app"
-)
+NAMES = "fulfil, nap, approval, fails, breaks_rules"
+OFFER = f"it has the workflows {NAMES} and the App app"
 
 ONE = """
 from edgeflow import App, Context
@@ -82,8 +81,7 @@ def test_a_target_is_a_module_or_a_file_and_a_workflow_or_an_app(
         ("jobs.py", f"say which workflow, as jobs.py:attr; {OFFER}"),
         (
             "jobs.py:app",
-            "say which workflow of the App jobs.py:app: "
-            "it has fulfil, nap, approval, fails, breaks_rules",
+            f"say which workflow of the App jobs.py:app: it has {NAMES}",
         ),
         ("jobs:helper", f"jobs:helper (function) is no workflow; {OFFER}"),
         (

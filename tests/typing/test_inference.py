@@ -150,6 +150,7 @@ async def test_what_a_workflow_gives_has_the_type_of_its_function() -> None:
     assert_type(optional, Workflow[Order | None, int | None])
 
     assert_type(await app.run(short), int)
+    assert_type(await app.run("short"), Any)
     assert_type(await app.run(empty, id="e"), list[Payment])
     assert_type(await app.run(optional, None), int | None)
     assert_type(await app.run(optional, Order(["a"])), int | None)
@@ -194,6 +195,6 @@ async def refused(ctx: Context) -> None:
     await app.run(fulfil, wrong)  # type: ignore[misc]
     await app.run(fulfil)  # type: ignore[arg-type]
     await app.run(short, wrong)  # type: ignore[misc]
-    await app.start(fulfil, Order([]), on_conflict="replace")  # type: ignore[arg-type]
+    await app.start(fulfil, Order([]), on_conflict="replace")  # type: ignore[call-overload]
     await app.handle("i").ask("name")  # type: ignore[call-arg]
     Retry(attempts="3")  # type: ignore[arg-type]

@@ -153,7 +153,7 @@ class Replier:
         self.deadline = deadline
         self.done = False
 
-    def __call__(self, value: object) -> Coroutine[Any, Any, None]:
+    def __call__(self, value: object) -> Coroutine[object, object, None]:
         """Give the operation that answers.
 
         Raises:
