@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -166,8 +167,6 @@ async def test_a_result_that_cannot_be_stored_fails_its_step_at_once(
 
 
 def matches(pattern: str, text: str) -> bool:
-    import re
-
     return re.search(pattern, text, re.IGNORECASE | re.DOTALL) is not None
 
 
@@ -240,7 +239,7 @@ async def test_an_error_that_cannot_be_stored_is_still_an_error(store: Store) ->
 
 
 async def test_a_file_that_is_no_database_is_named_and_left_alone(path: Path) -> None:
-    path.write_text("notes\n" * 1000)
+    write(path, NOTES)
     app = app_for(three, SqliteStore(path))
     for call in (app.run("w", id="i"), app.drive("i"), app.handle("i").info()):
         with pytest.raises(StoreUnavailable, match=r"edgeflow\.db is not a SQLite"):
@@ -249,10 +248,21 @@ async def test_a_file_that_is_no_database_is_named_and_left_alone(path: Path) ->
         async with app:
             pytest.fail("it opened")
 
-    assert path.read_text() == "notes\n" * 1000
+    assert read(path) == NOTES
     assert calls == []
-    path.unlink()
+    write(path, "")
     assert await app.run("w", id="i") == [0, 1, 2]
+
+
+NOTES = "notes\n" * 1000
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def read(path: Path) -> str:
+    return path.read_text()
 
 
 async def suspended(path: Path) -> tuple[int, bytes]:
@@ -336,29 +346,36 @@ def nobody() -> Generator[None]:
         os.seteuid(0)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
-async def test_a_read_only_file_is_named_and_left_alone() -> None:
+@pytest.fixture
+def shared_folder() -> Generator[Path]:
     # Not `tmp_path`: that lies in a directory of the user's own.
     folder = Path(tempfile.mkdtemp())
-    path = folder / "edgeflow.db"
-    try:
-        before = await suspended(path)
-        path.chmod(0o444)
-        folder.chmod(0o555)
-        with nobody():
-            for call in ("run", "drive"):
-                app = app_for(three, SqliteStore(path))
-                work = app.run("w", id="i") if call == "run" else app.drive("i")
-                with pytest.raises(StoreUnavailable, match=r"allow .* to write"):
-                    await work
-        folder.chmod(0o755)
-        path.chmod(0o644)
-        assert calls == [0]
-        assert await stored(path) == before
-        await goes_on(path)
-    finally:
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
+    yield folder
+    allow(folder, 0o755)
+    shutil.rmtree(folder)
+
+
+def allow(path: Path, mode: int) -> None:
+    path.chmod(mode)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
+async def test_a_read_only_file_is_named_and_left_alone(shared_folder: Path) -> None:
+    path = shared_folder / "edgeflow.db"
+    before = await suspended(path)
+    allow(path, 0o444)
+    allow(shared_folder, 0o555)
+    with nobody():
+        app = app_for(three, SqliteStore(path))
+        for call in (app.run("w", id="i"), app.drive("i")):
+            with pytest.raises(StoreUnavailable, match=r"allow .* to write"):
+                await call
+    allow(shared_folder, 0o755)
+    allow(path, 0o644)
+
+    assert calls == [0]
+    assert await stored(path) == before
+    await goes_on(path)
 
 
 class Full(SqliteStore):
@@ -425,10 +442,10 @@ async def test_a_journal_of_a_newer_edgeflow_is_named_and_left_alone(
 def rewrite(path: Path, old: bytes, new: bytes) -> None:
     """Change the frames behind edgeflow's back."""
     with closing(sqlite3.connect(path)) as db:
-        frames = "select instance, seq, body from frame"
+        frames = "select instance, seq, body from ef_frame"
         for instance, seq, body in db.execute(frames).fetchall():
             db.execute(
-                "update frame set body = ? where instance = ? and seq = ?",
+                "update ef_frame set body = ? where instance = ? and seq = ?",
                 (body.replace(old, new, 1), instance, seq),
             )
         db.commit()

@@ -71,7 +71,8 @@ async def finish(
     store, clock = RecordingStore(await written(commits)), VirtualClock()
     if commits:
         clock.advance(commits[-1].now - clock.now())
-    found: object = await app_for(body, store, clock, **settings).run("w", id="i")
+    app = app_for(body, store, clock, poll=600, **settings)
+    found: object = await app.run("w", id="i")
     return found, [*commits, *store.commits]
 
 

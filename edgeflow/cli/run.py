@@ -15,7 +15,6 @@ from edgeflow.cli._report import report
 from edgeflow.cli._target import find_workflow
 from edgeflow.cli._values import read_value
 from edgeflow.errors import Undecodable, UnknownInstance, ValueRefused
-from edgeflow.starting import checked_id, new_id
 from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from edgeflow.cli._errors import UsageError
 from edgeflow.cli._looking import add_app, app_to_look
 from edgeflow.cli._values import read_value
 from edgeflow.errors import UnknownInstance, ValueRefused
-from edgeflow.starting import new_id
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -1,7 +1,38 @@
-"""What tests of programs and of adapters need."""
+"""What tests of programs and of adapters need.
+
+`StoreSuite` needs pytest; the others need nothing but edgeflow.
+"""
 
 from __future__ import annotations
 
-from edgeflow.testing.store_suite import StoreSuite
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["StoreSuite"]
+if TYPE_CHECKING:
+    from edgeflow.testing.clock import VirtualClock as VirtualClock
+    from edgeflow.testing.faults import Crashed as Crashed
+    from edgeflow.testing.faults import Fault as Fault
+    from edgeflow.testing.faults import FaultyStore as FaultyStore
+    from edgeflow.testing.recorder import RecordingStore as RecordingStore
+    from edgeflow.testing.store_suite import StoreSuite as StoreSuite
+
+__all__ = [
+    "Crashed",
+    "Fault",
+    "FaultyStore",
+    "RecordingStore",
+    "StoreSuite",
+    "VirtualClock",
+]
+
+_HOMES = {
+    "VirtualClock": "clock",
+    "RecordingStore": "recorder",
+    "StoreSuite": "store_suite",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'edgeflow.testing' has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'faults')}"), name)

@@ -52,16 +52,21 @@ class Life:
         """What was entered, with the number of the attempt."""
         if not self.log.exists():
             return []
-        parts = [line.split(", attempt ") for line in self.log.read_text().splitlines()]
+        parts = [
+            line.split(", attempt ")
+            for line in self.log.read_text("utf-8").splitlines()
+        ]
         return [(step.strip(), int(attempt)) for step, attempt in parts]
 
     @property
     def errors(self) -> str:
-        return self._errors.read_text()
+        return self._errors.read_text("utf-8")
 
     async def until(self, effects: int) -> None:
         """Return when so many steps were entered, or the process ended."""
-        while self.process.poll() is None and len(self.effects) < effects:
+        while len(self.effects) < effects:
+            if self.process.poll() is not None:
+                return
             await asyncio.sleep(0.002)
 
     async def end(self, by: signal.Signals | None = None) -> int:
@@ -76,7 +81,7 @@ class Life:
 
 
 class Settlement:
-    """One settlement: a folder, and the processes that ran in it one after the other."""
+    """A folder, and the processes that ran in it one after the other."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -123,6 +128,12 @@ def settlements(tmp_path: Path) -> Iterator[Iterator[Settlement]]:
     for life in (life for settlement in made for life in settlement.lives):
         life.process.kill()
         life.process.wait()
+
+
+def seeded() -> random.Random:
+    seed = random.randrange(10**6)
+    sys.stdout.write(f"seed of the moments: {seed}\n")  # pytest shows it on failure
+    return random.Random(seed)
 
 
 def steps(history: list[EntryInfo]) -> dict[str, EntryInfo]:
@@ -181,9 +192,7 @@ async def test_the_example_ends_with_the_same_file_after_20_kills(
     settlements: Iterator[Settlement],
 ) -> None:
     # G1 G3 G5 G7 G8 G11
-    seed = random.randrange(10**6)
-    print("seed of the moments:", seed)
-    moments = random.Random(seed)
+    moments = seeded()
     expected = next(settlements)
     report = await undisturbed(expected)
 
@@ -214,7 +223,7 @@ async def test_the_example_goes_on_after_a_signal(
     settlements: Iterator[Settlement], how: signal.Signals
 ) -> None:
     # G1 G7 G8
-    moments = random.Random(random.randrange(10**6))
+    moments = seeded()
     expected, settlement = next(settlements), next(settlements)
     await undisturbed(expected)
     before: dict[str, EntryInfo] = {}
