@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from edgeflow.cli._console import Console, fit
 from edgeflow.cli._looking import add_app, app_to_look
@@ -15,6 +16,7 @@ from edgeflow.store import Status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import AsyncGenerator
 
     from edgeflow.cli._console import Output
     from edgeflow.outcome import Info
@@ -42,11 +44,15 @@ def command(args: Namespace) -> int:
 async def _list(args: Namespace, console: Console) -> None:
     app = app_to_look(args)
     table = Table(console.out, time.time())
-    async for info in app.find(workflow=args.workflow, status=args.status):
-        if args.json:
-            console.out.json(as_json(info))
-        else:
-            table.add(info)
+    found = cast(
+        "AsyncGenerator[Info]", app.find(workflow=args.workflow, status=args.status)
+    )
+    async with aclosing(found):  # a reader that leaves must not leave the store open
+        async for info in found:
+            if args.json:
+                console.out.json(as_json(info))
+            else:
+                table.add(info)
     if not args.json and not table.finish():
         console.err.line("no instances")
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -171,7 +171,8 @@ class Terminal:
     def __init__(self) -> None:
         self.ours, self.theirs = pty.openpty()
 
-    def read(self, process: subprocess.Popen[str]) -> str:
+    def read(self, process: subprocess.Popen[str], until: str = "") -> str:
+        """Read to the end, or `until` this is there."""
         os.close(self.theirs)
         data = b""
         with contextlib.suppress(OSError):  # EIO: the other side is closed
@@ -180,16 +181,23 @@ class Terminal:
                 if not piece:
                     break
                 data += piece
-        os.close(self.ours)
+                if until and until in data.decode(errors="replace"):
+                    return data.decode(errors="replace")
         process.wait()
         return data.decode()
 
 
+def clear(text: str) -> str:
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("TERM", "xterm")
-    return Terminal()
+    made = Terminal()
+    yield made
+    os.close(made.ours)
 
 
 def test_a_terminal_shows_colours_and_a_last_line_of_what_runs(
@@ -204,6 +212,50 @@ def test_a_terminal_shows_colours_and_a_last_line_of_what_runs(
     assert text.rstrip(" ").endswith("\r\x1b[2K")  # nothing of it is left
     assert process.stdout is not None
     assert process.stdout.read() == f"{SUM}\n"
+
+
+LIVELY = """
+import asyncio
+from edgeflow import Context, Retry, current_step, step, workflow
+
+@step(retry=Retry(attempts=2, first=0.5, jitter=0))
+async def flaky() -> None:
+    if current_step().attempt == 1:
+        print("half ", end="")
+        raise ValueError("once")
+    print("a line")
+
+@step
+async def part(number: int) -> None:
+    await asyncio.sleep(0.5)
+
+@workflow
+async def lively(ctx: Context) -> None:
+    await ctx.status({"phase": 1})
+    await flaky()
+    await asyncio.gather(*map(part, range(5)))
+    await ctx.receive("yes")
+"""
+
+
+def test_the_last_line_says_what_runs_what_is_tried_again_and_what_it_waits_for(
+    start: Start, terminal: Terminal
+) -> None:
+    Path("lively.py").write_text(LIVELY, "utf-8")
+    process = start("run", "lively.py", "--id", "l1", stderr=terminal.theirs)
+    text = terminal.read(process, until="edgeflow send l1 yes")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    lasts = [clear(part).split("\r")[0] for part in text.split("\x1b[2K")[1:]]
+
+    def shown(pattern: str) -> bool:
+        return any(re.match(pattern, last) for last in lasts)
+
+    assert shown(r". flaky \(attempt 2 in 0\.\d s\)")
+    assert shown(r". part, part\[1\], part\[2\], 2 more")
+    assert any('{"phase": 1}' in last for last in lasts)
+    assert shown(r"◷ waits: message yes  \(edgeflow send l1 yes\)")
+    assert "half a line\r\n" in clear(text)
 
 
 def test_a_piped_run_has_no_colours_and_no_last_line(start: Start) -> None:
@@ -235,7 +287,7 @@ def test_the_width_of_a_terminal_is_respected(start: Start, terminal: Terminal) 
     assert start("run", "wide.py", "--id", "w1").wait() == 0
     process = start("show", "w1", stdout=terminal.theirs)
     text = terminal.read(process)
-    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    plain = clear(text)
     widths = [len(line) + line.count("日") for line in plain.split("\r\n")]
 
     assert "\x1b[32m✓\x1b[0m" in text

@@ -153,8 +153,10 @@ def test_an_app_for_a_worker_is_found_in_the_same_way(edgeflow: Command) -> None
 
 
 def loaded_by(code: str) -> set[str]:
+    # -S: a .pth file, of coverage or an editor, would load modules of its own.
+    script = f"import sys\nsys.path[:] = {sys.path!r}\n{code}\nprint(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        [sys.executable, "-I", "-S", "-c", script],
         capture_output=True,
         text=True,
         check=True,
