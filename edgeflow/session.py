@@ -6,6 +6,8 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.engine.committing import to_the_end
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
@@ -33,6 +35,7 @@ class Session:
         self._stack: AsyncExitStack | None = None
         self._entered = False
         self._lock = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def is_open(self) -> bool:
@@ -55,12 +58,19 @@ class Session:
                 yield worker
             finally:
                 if serves:
-                    await worker.drain()
+                    await to_the_end(worker.drain())
         finally:
-            await self._release()
+            await to_the_end(self._release())
+
+    def _locked(self) -> asyncio.Lock:
+        """Give the lock over opening and closing; an app may live on several loops."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._lock = loop, asyncio.Lock()
+        return self._lock
 
     async def _acquire(self, *, runs: bool) -> Worker:
-        async with self._lock:
+        async with self._locked():
             if self._stack is None or self._worker is None:
                 await self._wiring.store.open()
                 self._stack = AsyncExitStack()
@@ -82,15 +92,15 @@ class Session:
             raise
 
     async def _release(self) -> None:
-        self._users -= 1
-        if self._users == 0:
-            await self._close()
+        async with self._locked():
+            self._users -= 1
+            if self._users == 0:
+                await self._close()
 
     async def _close(self) -> None:
         worker, stack = self._worker, self._stack
         self._worker = self._stack = None
         self._entered = False
-        self._lock = asyncio.Lock()  # the next use may be on another loop
         try:
             if worker is not None:
                 await worker.drain()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from edgeflow.errors import ConfigError
@@ -20,6 +19,8 @@ def store_from_url(url: str) -> Store:
     Raises:
         ConfigError: if the URL is no URL, or no installed package knows its scheme.
     """
+    from importlib.metadata import entry_points  # noqa: PLC0415  costs 10 ms
+
     scheme, colon, _ = url.partition(":")
     if not colon:
         raise ConfigError(

@@ -99,7 +99,9 @@ async def approve(name: str, *, wait: bool) -> None:
         info = await app.handle(name).info()
     print(f"To be approved: {info.progress}", flush=True)
     if wait:
-        print(f"""  edgeflow send {name} approval '{{"by": "you"}}'""", flush=True)
+        print(
+            f"""  uv run edgeflow send {name} approval '{{"by": "you"}}'""", flush=True
+        )
     else:
         await app.handle(name).send("approval", {"by": "the example"}, id="approval")
 

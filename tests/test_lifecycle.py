@@ -919,7 +919,8 @@ async def test_a_parked_run_that_another_process_took_on_is_replayed(
         return body
 
     here = made("here")
-    async with world.process(here) as app:
+    # It never looks around by itself, else it may take the instance first.
+    async with world.process(here, poll=1_000_000) as app:
         handle = await app.start(here, id="i")
         await world.clock.sleep(30)
         await world.process().handle("i").send("m")
@@ -929,9 +930,7 @@ async def test_a_parked_run_that_another_process_took_on_is_replayed(
         await handle.send("m")
 
         assert await handle.result(timeout=100) == [0, 1, 2]
-    assert entered[0] == "here"
-    assert "elsewhere" in entered
-    assert entered.count("here") >= 2, "its memory was dropped, and replayed"
+    assert entered == ["here", "elsewhere", "here"], "its memory was dropped"
     steps = [e.attempts for e in await world.history() if e.kind == "step"]
     assert steps == [1, 1, 1]
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, get_args
 
 from edgeflow.cli._console import Console, fit
 from edgeflow.cli._looking import add_app, app_to_look
@@ -16,7 +16,6 @@ from edgeflow.store import Status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import AsyncGenerator
 
     from edgeflow.cli._console import Output
     from edgeflow.outcome import Info
@@ -44,10 +43,8 @@ def command(args: Namespace) -> int:
 async def _list(args: Namespace, console: Console) -> None:
     app = app_to_look(args)
     table = Table(console.out, time.time())
-    found = cast(
-        "AsyncGenerator[Info]", app.find(workflow=args.workflow, status=args.status)
-    )
-    async with aclosing(found):  # a reader that leaves must not leave the store open
+    every = app.find(workflow=args.workflow, status=args.status)
+    async with aclosing(every) as found:  # a reader may leave in the middle
         async for info in found:
             if args.json:
                 console.out.json(as_json(info))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeflow.errors import (
     Conflict,
@@ -16,10 +16,12 @@ from edgeflow.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from edgeflow.clock import Clock
     from edgeflow.store import Commit, Envelope, Store
+
+T = TypeVar("T")
 
 RETRIES = 5
 SECONDS = 10.0
@@ -123,6 +125,20 @@ def resolve(waiter: asyncio.Future[None]) -> None:
     """End a wait, unless it has ended."""
     if not waiter.done():
         waiter.set_result(None)
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that must not be torn; a cancellation is passed on afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None and task.exception() is None:
+        raise cancelled
+    return task.result()
 
 
 async def sleep(clock: Clock, duration: float) -> None:

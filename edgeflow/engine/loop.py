@@ -216,7 +216,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
-    def create_task(  # pyright: ignore[reportIncompatibleMethodOverride]  # generators are no coroutines any more
+    def create_task(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # no generators
         self,
         coro: Coroutine[Any, Any, Any],
         **options: Any,

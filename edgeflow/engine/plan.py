@@ -46,7 +46,7 @@ class Plan:
             return Outcome(rest.status, wake_at=rest.wake_at, awaiting=rest.awaiting)
         error = end.get("error")
         described = info(error) if error else None
-        outcome = Outcome[Any](rest.status, end.get("output"), described)
+        outcome: Outcome[Any] = Outcome(rest.status, end.get("output"), described)
         return self.decoded(run.journal, outcome)
 
     def decoded(self, journal: Journal, outcome: Outcome[Any]) -> Outcome[Any]:

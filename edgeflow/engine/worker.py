@@ -81,8 +81,16 @@ class Worker:
         if run:
             self._begin(journal, None)
 
-    async def drive(self, instance: str, deadline: float | None = None) -> Outcome[Any]:
+    async def drive(
+        self,
+        instance: str,
+        deadline: float | None = None,
+        *,
+        take_over: bool = True,
+    ) -> Outcome[Any]:
         """Run an instance here until it is finished or suspended.
+
+        Without `take_over`, one that was parked here and runs elsewhere now is left.
 
         Raises:
             Fenced: if another process took it over.
@@ -96,9 +104,11 @@ class Worker:
                 return found
             run = found
         elif run.resting is not None and not await self._wake(run):
-            if run.over:
-                return await self.drive(instance, deadline)
-            return self.plan.outcome_of(run)
+            if not run.over:
+                return self.plan.outcome_of(run)
+            if not take_over:
+                return Outcome("running")  # elsewhere
+            return await self.drive(instance, deadline)
         alarm = self._set_deadline(run, deadline)
         try:
             return await self._next_outcome(run)
@@ -153,7 +163,7 @@ class Worker:
         if run.resting is None:
             run.fetch()
         elif self._keeps(run):
-            self._spawn(self._drive_quietly(name))
+            self._spawn(self._drive_quietly(name, take_over=False))
 
     # --- opening and resuming ---------------------------------------------------
 
@@ -339,9 +349,11 @@ class Worker:
         if run is not None:
             run.give_up(Fenced(instance))
 
-    async def _drive_quietly(self, instance: str) -> Outcome[Any] | None:
+    async def _drive_quietly(
+        self, instance: str, *, take_over: bool = True
+    ) -> Outcome[Any] | None:
         try:
-            return await self.drive(instance)
+            return await self.drive(instance, take_over=take_over)
         except (Fenced, StoreError) as error:
             log.warning("instance %r goes on elsewhere or later: %s", instance, error)
         except EdgeflowError:
