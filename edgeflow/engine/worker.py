@@ -90,7 +90,7 @@ class Worker:
     ) -> Outcome[Any]:
         """Run an instance here until it is finished or suspended.
 
-        Without `take_over`, one that was parked here and runs elsewhere now is left.
+        Without `take_over`, one that another process runs is left to it.
 
         Raises:
             Fenced: if another process took it over.
@@ -99,16 +99,14 @@ class Worker:
         """
         run = self._runs.get(instance)
         if run is None:
-            found = await self._open(instance)
+            found = await self._open(instance, take_over=take_over)
             if isinstance(found, Outcome):
                 return found
             run = found
         elif run.resting is not None and not await self._wake(run):
             if not run.over:
                 return self.plan.outcome_of(run)
-            if not take_over:
-                return Outcome("running")  # elsewhere
-            return await self.drive(instance, deadline)
+            return await self.drive(instance, deadline, take_over=take_over)
         alarm = self._set_deadline(run, deadline)
         try:
             return await self._next_outcome(run)
@@ -167,15 +165,17 @@ class Worker:
 
     # --- opening and resuming ---------------------------------------------------
 
-    async def _open(self, instance: str) -> Run | Outcome[Any]:
+    async def _open(self, instance: str, *, take_over: bool) -> Run | Outcome[Any]:
         task = self._opening.get(instance)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._load(instance))
+            task = asyncio.get_running_loop().create_task(
+                self._load(instance, take_over=take_over)
+            )
             self._opening[instance] = task
             task.add_done_callback(lambda _: self._opening.pop(instance, None))
         return await asyncio.shield(task)
 
-    async def _load(self, instance: str) -> Run | Outcome[Any]:
+    async def _load(self, instance: str, *, take_over: bool) -> Run | Outcome[Any]:
         try:
             journal, loaded = await opening.load(
                 self.wiring, instance, self.plan.token()
@@ -188,6 +188,8 @@ class Worker:
         outcome = opening.settled(journal, inbox)
         if outcome is not None:
             return self.plan.decoded(journal, outcome)
+        if journal.status == "running" and not take_over:
+            return Outcome("running")
         trouble = await opening.take_over(journal, self.plan.lease)
         return self._begin(journal, inbox, trouble)
 
