@@ -10,7 +10,6 @@ from edgeflow.errors import (
     Conflict,
     Fenced,
     InstanceFinished,
-    StoreError,
     StoreUnavailable,
     TooLarge,
 )
@@ -95,7 +94,7 @@ class Committer:
         try:
             with self._clock.busy():
                 loaded = await self._store.load(self._instance)
-        except StoreError:
+        except Exception:
             return None
         if loaded is None:
             if commit.seq == 1:

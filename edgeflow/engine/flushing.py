@@ -30,7 +30,8 @@ class Flusher:
         self._host = asyncio.get_running_loop()
         self._flight: asyncio.Task[Sequence[Envelope]] | None = None
         self._renewal: asyncio.Task[bool] | None = None
-        self._renew_at = self._clock.now() + self._settings.lease / 2
+        self._renew_at = 0.0
+        self.hold(self._settings.lease)
         self._dirty_since: float | None = None
         self._gates: deque[tuple[int, Callable[[], None]]] = deque()
         self._events: deque[tuple[int, Event]] = deque()
@@ -39,7 +40,8 @@ class Flusher:
 
     @property
     def in_flight(self) -> bool:
-        return self._flight is not None
+        """Whether the store has yet to answer: to a flush, or to a renewal."""
+        return self._flight is not None or self._renewal is not None
 
     @property
     def overfull(self) -> bool:
@@ -91,7 +93,7 @@ class Flusher:
         rest = self._run.rest_now()
         self.urgent = False
         self._dirty_since = None
-        self._renew_at = self._clock.now() + self._settings.lease / 2
+        self.hold(rest.lease)
         self._flight = self._host.create_task(self._journal.flush(rest))
         self._flight.add_done_callback(self._landed)
 
@@ -129,26 +131,34 @@ class Flusher:
 
     # --- the lease ----------------------------------------------------------------
 
+    def hold(self, lease: float) -> None:
+        """Note that the lease is over in `lease` seconds."""
+        self._renew_at = self._clock.now() + lease / 2
+
     def keep_lease(self) -> None:
-        """Prolong the lease at half of it while steps run."""
-        now = self._clock.now()
-        if now < self._renew_at or self._renewal is not None:
-            return
-        lease = self._settings.lease
-        self._renew_at = now + lease / 2
-        journal = self._journal
-        store = journal.wiring.store
-        work = store.renew(self._run.id, journal.token, now, lease)
-        self._renewal = self._host.create_task(work)
-        self._renewal.add_done_callback(self._renewed)
+        """Prolong the lease at half of it; call it while steps run."""
+        if self._clock.now() >= self._renew_at and not self.in_flight:
+            self.hold(self._settings.lease)
+            self._renewal = self._host.create_task(self._renew())
+            self._renewal.add_done_callback(self._renewed)
+
+    async def _renew(self) -> bool:
+        journal, now = self._journal, self._clock.now()
+        with self._clock.busy():
+            return await journal.wiring.store.renew(
+                self._run.id, journal.token, now, self._settings.lease
+            )
 
     def _renewed(self, task: asyncio.Task[bool]) -> None:
         self._renewal = None
         if not task.cancelled() and task.exception() is None and not task.result():
             self._run.give_up(Fenced(self._run.id))
+        self._run.advance()
 
     def next_time(self) -> float | None:
         """Tell when something is to be done here by time alone, while steps run."""
+        if self.in_flight:
+            return None  # the answer is what happens next
         if self._dirty_since is None:
             return self._renew_at
         return min(self._renew_at, self._dirty_since + self._settings.max_dirty_age)

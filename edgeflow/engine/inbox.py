@@ -78,6 +78,8 @@ class Mailbox:
         self._instance = instance
         self._inbox = inbox
         self._fetch: asyncio.Task[None] | None = None
+        self._again = False
+        """Whether something arrived that the answer under way may not hold."""
 
     @property
     def is_fetching(self) -> bool:
@@ -85,6 +87,7 @@ class Mailbox:
 
     def fetch(self, done: Callable[[BaseException | None], None]) -> None:
         """Read the store's inbox; `done` gets the error, if there was one."""
+        self._again = self._fetch is not None
         if self._fetch is None:
             self._fetch = asyncio.get_running_loop().create_task(self._read())
             self._fetch.add_done_callback(lambda task: self._fetched(task, done))
@@ -100,8 +103,11 @@ class Mailbox:
         self, task: asyncio.Task[None], done: Callable[[BaseException | None], None]
     ) -> None:
         self._fetch = None
-        if not task.cancelled():
-            done(task.exception())
+        if task.cancelled():
+            return
+        if self._again:
+            self.fetch(done)
+        done(task.exception())
 
     def close(self) -> None:
         """Stop reading."""

@@ -30,15 +30,16 @@ def rest_of(run: Run) -> Rest:
             "can never happen, such as a thread or a future of another event loop. "
             "Do this in a step, and wait for that"
         )
-    near = wake_at is not None and wake_at <= now + run.settings.linger
-    lingers = (near or names) and run.linger_until is None
-    lease = run.settings.linger if lingers else 0.0
+    lease = 0.0
+    if run.linger_until is None:  # it may stay in memory
+        near = wake_at is not None and wake_at <= now + run.settings.linger
+        lease = run.settings.lease if near else run.settings.linger if names else 0.0
     return Rest("suspended", wake_at, names, due=wake_at, lease=lease)
 
 
 def next_time(run: Run) -> float | None:
     """Tell when `run.advance` is to be called though nothing else happens."""
-    when = run.linger_until
+    when = None if run.flusher.in_flight else run.linger_until
     if run.executing:
         when = earliest(when, run.cut_at, run.flusher.next_time())
     if run.can_go_on:

@@ -80,7 +80,6 @@ class Run(Desk):
         self.flusher = Flusher(self)
         self.task: asyncio.Task[Any] | None = None
         self._ending: Rest | None = None
-        self._deaths = journal.deaths
         self.stopped_at = 0.0
         self.cut_at: float | None = None
         self._was_cut = False
@@ -130,7 +129,6 @@ class Run(Desk):
                 continue
             elif self.is_busy or self.mailbox.is_fetching:
                 self.linger_until = None
-                self.flusher.keep_lease()
                 return self.flusher.flush_if_due()
             else:
                 return self._suspend()
@@ -148,7 +146,8 @@ class Run(Desk):
         for op in self.receivers.values():
             messages = self.mailbox.take(op.names, op.limit, now)
             if messages is None:
-                self.fetch()
+                if not self.mailbox.is_fetching:
+                    self.fetch()
                 return False
             if messages:
                 op.arrived(self, messages)
@@ -221,12 +220,14 @@ class Run(Desk):
 
     def _cut_steps(self) -> None:
         """Cancel the running steps; those that do not heed it are left alone."""
-        self.journal.deaths = self._deaths + 1
         for op in list(self.executing.values()):
             op.cut()
         if self._was_cut:
+            ending.stop_steps(self)
             self.executing.clear()
             self._host.call_soon(self.advance)
+        else:
+            self.journal.deaths += 1
         self._was_cut = True
         self.cut_at = self.clock.now() + HEED_SECONDS
 
@@ -275,7 +276,9 @@ class Run(Desk):
         return not (self.settled or self.stopping or fetching)
 
     def resume(self) -> None:
-        """Go on after a rest, in this process, without replay."""
+        """Go on after a rest, in this process, without replay, under a new lease."""
+        self.borrowed = True
+        self.flusher.hold(self.settings.lease)
         self.resting = None
         self.linger_until = None
         if self.receivers:
@@ -346,6 +349,8 @@ class Run(Desk):
             self._alarm.cancel()
             self._alarm = None
         if self.resting is None and self._ending is None:
+            if self.executing:
+                self.flusher.keep_lease()
             when = next_time(self)
             if when is not None:
                 self._alarm = self.clock.call_at(when, self.advance)

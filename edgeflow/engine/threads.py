@@ -47,6 +47,8 @@ class Threads:
                 future.set_exception(error)
 
         def call() -> None:
+            if future.cancelled():  # abandoned before its turn
+                return
             outcome: tuple[BaseException | None, Any]
             try:
                 outcome = (None, context.run(function))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgeflow.values.wire import Json
 
 
-_REMEDY = ": the record is older, or of another type; give the field a default"
+_REMEDY = ", which is required; older data need a default for it"
 
 
 def record(cls: type, fields: Mapping[Field, Codec]) -> Codec:
@@ -116,7 +116,7 @@ def _decode_fields(cls: type, fields: Mapping[Field, Codec]) -> Decode:
 
 
 def _missing(name: str, keys: frozenset[str], remedy: str = _REMEDY) -> Fault:
-    return Fault(f"{name} has no value for {', '.join(sorted(keys))}{remedy}")
+    return Fault(f"{name} needs a value for {', '.join(sorted(keys))}{remedy}")
 
 
 def _make(cls: type, arguments: dict[str, Any]) -> object:

@@ -218,7 +218,7 @@ def test_what_json_does_not_carry_exactly_is_refused(
         (Item, {"sku": "a"}, "$", "expected Item, found dict"),
         (Item, Special("a"), "$", r"a subclass.*annotate Item \| Special"),
         (Order, Order([Item("a", "b")]), "$.items[0].price", "expected float"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        (Movie, {}, "$", "Movie has no value for title"),
+        (Movie, {}, "$", "Movie needs a value for title"),
         (Movie, {"title": "a", "year": 1}, "$", "Movie does not declare 'year'"),
         (Movie, {"title": 1}, "$.title", "expected str"),
         (Model, Model.model_construct(numbers=["a"]), "$", "pydantic cannot dump"),
