@@ -23,6 +23,7 @@ from edgeflow.store import TERMINAL, Envelope, Head
 from edgeflow.values import converter, loads
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from edgeflow.app import App
@@ -179,7 +180,7 @@ class Handle(Generic[R_co]):
             await self._post(ask, name, posted)
             worker.ring(self.id)
             try:
-                while not (answers := await store.unread(address)):
+                while not (answers := await self._unread(address)):
                     left = give_up - clock.now()
                     if left <= 0:
                         raise TimeoutError(
@@ -213,7 +214,12 @@ class Handle(Generic[R_co]):
     async def _post(self, id_: str, name: str, posted: Posted) -> bool:
         body = posted.seal(self._app.wiring.codec)
         checked_name(id_, "a message's id")
-        return await self._app.store.send(Envelope(self.id, id_, name, body))
+        with self._app.clock.busy():
+            return await self._app.store.send(Envelope(self.id, id_, name, body))
+
+    async def _unread(self, address: str) -> Sequence[Envelope]:
+        with self._app.clock.busy():
+            return await self._app.store.unread(address)
 
     async def _load(self) -> Journal:
         journal, _ = await opening.load(self._app.wiring, self.id, b"")

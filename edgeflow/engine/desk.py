@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from edgeflow.errors import DefinitionError
     from edgeflow.events import EventKind
 
+REFUSALS = 1000
+"""How often a body that swallows its refusals is refused, before it is held."""
+
 
 class Desk:
     """The operations of one run."""
@@ -57,6 +60,7 @@ class Desk:
         self.asked: deque[Op[Any]] = deque()
         self.settled: deque[tuple[Entry, int]] = deque()
         self.skipped: set[Key] = set()
+        self._refusals = 0
 
     def __repr__(self) -> str:
         return f"instance {self.id!r} of {self.workflow_name!r}"
@@ -83,17 +87,21 @@ class Desk:
 
     # --- what operations ask for ------------------------------------------------
 
-    def check_open(self) -> None:
+    def check_open(self) -> bool:
         """Refuse an operation of a body that is being put away, or broke the rules.
+
+        False: it was refused so often that only waiting for ever brings it to rest.
 
         Raises:
             Suspension: if the run is over.
             BodyError: if the body broke the rules before; again and again.
         """
-        if self.violation is not None:
-            raise self.violation
-        if self.over:
-            raise Suspension(f"{self} is suspended")
+        if self.violation is None and not self.over:
+            return True
+        self._refusals += 1
+        if self._refusals > REFUSALS:
+            return False
+        raise self.violation or Suspension(f"{self} is suspended")
 
     def ask(self, op: Op[Any]) -> None:
         """Take up an operation that the body began to wait for."""

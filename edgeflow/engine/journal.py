@@ -322,6 +322,12 @@ class Journal:
             self._since_snapshot += size
         return commit.sends
 
+    def _is_snapshot_due(self) -> bool:
+        if self._since_snapshot <= max(SNAPSHOT_FLOOR, self._snapshot_size):
+            return False
+        room = self.wiring.store.limits.max_group - self.max_value
+        return sum(map(len, self._lines.values())) <= room
+
     def _take(self, rest: Rest, *, opens: bool) -> Commit:
         lines, self._dirty = self._dirty, {}
         outbox, self._outbox = self._outbox, Outbox()
@@ -329,8 +335,7 @@ class Journal:
         if lines:
             self.deaths = 0
         first = self.seq == 0
-        limit = max(SNAPSHOT_FLOOR, self._snapshot_size)
-        snapshot = not first and self._since_snapshot > limit
+        snapshot = not first and self._is_snapshot_due()
         header = {
             "at": self.tick(),
             "status": rest.status,

@@ -75,6 +75,10 @@ class LoopOwner(Protocol):
         """Remember that the body broke the rules; the instance becomes blocked."""
         ...
 
+    def check_open(self) -> bool:
+        """Raise if the body is to end; False: it was told so often enough."""
+        ...
+
     def timer_set(self, timer: BodyTimer) -> None: ...
 
     def timer_cancelled(self, timer: BodyTimer) -> None: ...
@@ -285,8 +289,12 @@ def make_loop(owner: LoopOwner, now: float) -> BodyLoop:
     return BodyLoop(owner, now)  # type: ignore[abstract]  # REFUSED defines the rest
 
 
-def _refusal(name: str, doing: str) -> Callable[..., NoReturn]:
-    def method(self: BodyLoop, *_args: object, **_kwargs: object) -> NoReturn:
+def _refusal(name: str, doing: str) -> Callable[..., asyncio.Future[Any]]:
+    def method(
+        self: BodyLoop, *_args: object, **_kwargs: object
+    ) -> asyncio.Future[Any]:
+        if not self.owner.check_open():
+            return self.create_future()
         self.refuse(f"loop.{name}()", doing)
 
     method.__name__ = name

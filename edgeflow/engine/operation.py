@@ -122,7 +122,8 @@ class Operation(Coroutine[object, object, T]):
     def _run(self) -> Generator[Any, Any, T]:
         run = self.run
         run.unawaited.discard(self)
-        run.check_open()
+        if not run.check_open():
+            yield from run.body.create_future()
         op = self._make()
         run.ask(op)
         try:

@@ -181,8 +181,8 @@ class Run(Desk):
             op.abandon(self)
 
     def timer_set(self, timer: BodyTimer) -> None:
-        self.check_open()
-        self.ask(TimerOp(self, timer))
+        if self.check_open():
+            self.ask(TimerOp(self, timer))
 
     def timer_cancelled(self, timer: BodyTimer) -> None:
         if isinstance(timer.op, TimerOp):

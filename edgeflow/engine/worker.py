@@ -264,7 +264,8 @@ class Worker:
 
     async def _give_back(self, instance: str, token: bytes, now: float) -> None:
         try:
-            await self.wiring.store.renew(instance, token, now, 0.0)
+            with self._clock.busy():
+                await self.wiring.store.renew(instance, token, now, 0.0)
         except StoreError:
             return  # the lease ends by itself
 

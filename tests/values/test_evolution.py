@@ -61,7 +61,7 @@ def test_a_gained_field_without_default_is_named_with_its_class(
     cls: type, name: str
 ) -> None:
     #
-    with pytest.raises(Undecodable, match=rf"\$\[0\]: {cls.__name__} has no .*{name}"):
+    with pytest.raises(Undecodable, match=rf"\$\[0\]: {cls.__name__} needs .*{name}"):
         converter(list[cls]).decode([{}])  # type: ignore[valid-type]  # a parameter
 
 

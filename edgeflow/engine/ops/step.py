@@ -122,7 +122,7 @@ class StepOp(Op[T]):
         run.flusher.when_durable(mark, lambda: self._try(run))
 
     def _try(self, run: Run) -> None:
-        if self.future.done():
+        if run.waiting.get(self.key) is not self:
             return
         if not self.options.at_most_once:
             self._enter(run)
@@ -137,7 +137,7 @@ class StepOp(Op[T]):
         run.flusher.when_durable(entry.mark, lambda: self._enter(run))
 
     def _enter(self, run: Run) -> None:
-        if self.future.done() or run.refuses_steps:
+        if run.waiting.get(self.key) is not self or run.refuses_steps:
             return
         draft = Draft(run.journal.state, self.name)
         now = run.clock.now()
@@ -170,6 +170,10 @@ class StepOp(Op[T]):
         try:
             if not run.over and not self.cut_off:
                 self._judge(run, attempt)
+        except Exception as error:  # of a predicate of its Retry, say
+            run.violate(
+                BodyError(f"{show(self.path)}: what became of it is not clear: {error!r}")
+            )
         finally:
             attempt.draft.close()
         run.advance()
@@ -187,11 +191,11 @@ class StepOp(Op[T]):
             kind = type(error).__name__
             described = {"type": kind, "message": str(error), "data": None}
             self._fail(run, "unencodable", described, took)
-        except CancelledError as error:
-            if run.stopping:
+        except (KeyboardInterrupt, SystemExit):
+            run.stop(0.0)  # the process ends, and with it the attempt
+        except BaseException as error:
+            if isinstance(error, CancelledError) and run.stopping:
                 return  # cut off by an eviction: this does not count as a failure
-            self._failed(run, error, took)
-        except Exception as error:
             self._failed(run, error, took)
 
     def _succeed(
