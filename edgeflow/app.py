@@ -152,7 +152,7 @@ class App:
 
         self.wiring = wiring
         self.session = Session(wiring, make_worker, lifespan)
-        self._open: AsyncExitStack | None = None
+        self._open: list[AsyncExitStack] = []
         for known in workflows:
             self.register(known)
 
@@ -229,7 +229,7 @@ class App:
     async def __aenter__(self) -> Self:
         stack = AsyncExitStack()
         await stack.enter_async_context(self.session.using(serves=True))
-        self._open = stack
+        self._open.append(stack)
         return self
 
     async def __aexit__(
@@ -238,9 +238,7 @@ class App:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        stack, self._open = self._open, None
-        if stack is not None:
-            await stack.__aexit__(kind, error, traceback)
+        await self._open.pop().__aexit__(kind, error, traceback)
 
     @overload
     async def start(
@@ -364,9 +362,10 @@ class App:
         """
         outcomes: list[Outcome[Any]] = []
         async with self.session.using(runs=True) as worker:
-            left = limit
+            left, since = limit, self.clock.now()
             while left is None or left > 0:
-                found = await worker.claim(100 if left is None else min(left, 100))
+                most = 100 if left is None else min(left, 100)
+                found = await worker.claim(most, since)
                 if not found:
                     break
                 outcomes += await worker.drive_all(found)

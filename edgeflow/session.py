@@ -31,6 +31,7 @@ class Session:
         self._make_worker = make_worker
         self._lifespan = lifespan
         self._users = 0
+        self._servers = 0
         self._worker: Worker | None = None
         self._stack: AsyncExitStack | None = None
         self._entered = False
@@ -53,11 +54,13 @@ class Session:
         worker = await self._acquire(runs=runs or serves)
         try:
             if serves:
+                self._servers += 1
                 worker.serve()
             try:
                 yield worker
             finally:
-                if serves:
+                self._servers -= serves
+                if serves and not self._servers:
                     await to_the_end(worker.drain())
         finally:
             await to_the_end(self._release())
@@ -72,7 +75,7 @@ class Session:
     async def _acquire(self, *, runs: bool) -> Worker:
         async with self._locked():
             if self._stack is None or self._worker is None:
-                await self._wiring.store.open()
+                await self._open_store()
                 self._stack = AsyncExitStack()
                 self._stack.push_async_callback(self._wiring.store.close)
                 self._worker = self._make_worker(lambda: self.resources)
@@ -80,6 +83,14 @@ class Session:
                 await self._enter(self._stack)
             self._users += 1
             return self._worker
+
+    async def _open_store(self) -> None:
+        store = self._wiring.store
+        try:
+            await to_the_end(store.open())
+        except asyncio.CancelledError:
+            await to_the_end(store.close())
+            raise
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         try:

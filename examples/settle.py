@@ -99,9 +99,8 @@ async def approve(name: str, *, wait: bool) -> None:
         info = await app.handle(name).info()
     print(f"To be approved: {info.progress}", flush=True)
     if wait:
-        print(
-            f"""  uv run edgeflow send {name} approval '{{"by": "you"}}'""", flush=True
-        )
+        command = f"""uv run edgeflow send {name} approval '{{"by": "you"}}'"""
+        print(f"  {command}", flush=True)
     else:
         await app.handle(name).send("approval", {"by": "the example"}, id="approval")
 

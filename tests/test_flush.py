@@ -873,9 +873,10 @@ async def test_an_observer_hears_what_is_durable(
     async def observe(event: Event) -> None:
         if event.kind == "suspended":
             return
-        loaded = await inner.load("i")
-        assert loaded is not None
-        entries = await history(inner, clock)
+        with clock.busy():
+            loaded = await inner.load("i")
+            assert loaded is not None
+            entries = await history(inner, clock)
         attempts = sum(entry.attempts for entry in entries)
         seen.append((event.kind, attempts, loaded.head.status))
 
@@ -886,6 +887,7 @@ async def test_an_observer_hears_what_is_durable(
     store = slow(inner, clock, 0.05)
     app = app_for(body, store, clock, durability=mode, observers=[observe])
     await app.run("w", id="i")
+    await asyncio.sleep(0.05)  # it may still listen
 
     kinds = [kind for kind, _, _ in seen]
     assert kinds == ["step_completed", "attempt_failed", "step_completed", "completed"]

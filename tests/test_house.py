@@ -38,6 +38,7 @@ LAYERS = (
         "edgeflow.engine.plan",
         "edgeflow.engine.parking",
         "edgeflow.engine.bells",
+        "edgeflow.engine.waiters",
         "edgeflow.engine.opening",
         "edgeflow.engine.run",
         "edgeflow.engine.desk",

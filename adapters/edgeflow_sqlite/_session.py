@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import aiosqlite
@@ -48,7 +49,7 @@ async def start(path: str, synchronous: str, busy_timeout: float) -> Session:
     stop_at_exit(db)
     session = Session(db, path, busy_timeout)
     try:
-        await db
+        await _connect(db)
         await session.prepare(synchronous)
     except BaseException as error:
         await session.close()
@@ -56,6 +57,27 @@ async def start(path: str, synchronous: str, busy_timeout: float) -> Session:
             raise explain(error, path, busy_timeout) from error
         raise
     return session
+
+
+async def _connect(db: aiosqlite.Connection) -> None:
+    """Connect; a cancellation is passed on once the thread has answered.
+
+    If it were not, the thread might answer to a loop that is closed by then. The
+    answer is awaited as the plain future that it is, since `asyncio.run` cancels
+    every task when it ends.
+    """
+    connecting = db.__await__()
+    answer = connecting.send(None)
+    cancelled: asyncio.CancelledError | None = None
+    while not answer.done():
+        try:
+            await asyncio.wait([answer])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    with suppress(StopIteration):
+        connecting.send(None)
+    if cancelled is not None:
+        raise cancelled
 
 
 class Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +50,14 @@ class Arguments:
 ANY: Converter[Any] = converter(Any)
 
 
+@lru_cache(maxsize=1024)
+def _positional_names(known: Signature) -> list[str]:
+    found = known.parameters.items()
+    return [name for name, parameter in found if parameter.kind in POSITIONAL]
+
+
 def _positional(known: Signature, index: int) -> Converter[Any]:
-    names = [
-        name
-        for name, parameter in known.parameters.items()
-        if parameter.kind
-        in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    ]
+    names = _positional_names(known)
     if index < len(names):
         return _parameter(known, names[index])
     return _of_kind(known, Parameter.VAR_POSITIONAL)

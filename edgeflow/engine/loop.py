@@ -293,9 +293,9 @@ def _refusal(name: str, doing: str) -> Callable[..., asyncio.Future[Any]]:
     def method(
         self: BodyLoop, *_args: object, **_kwargs: object
     ) -> asyncio.Future[Any]:
-        if not self.owner.check_open():
-            return self.create_future()
-        self.refuse(f"loop.{name}()", doing)
+        if self.owner.check_open():
+            self.refuse(f"loop.{name}()", doing)
+        return self.create_future()
 
     method.__name__ = name
     return method

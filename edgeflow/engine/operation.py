@@ -77,7 +77,8 @@ class Operation(Coroutine[object, object, T]):
         Raises:
             BodyError: if it is called elsewhere than in the body.
         """
-        if asyncio._get_running_loop() is not run.body:  # noqa: SLF001  as makers of loops do
+        loop = asyncio._get_running_loop()  # noqa: SLF001  as makers of loops do
+        if loop is not run.body and not run.over:
             raise BodyError(
                 f"operation {name!r} was called outside of the workflow's body: "
                 "operations of ctx cannot be used in a step or another thread"

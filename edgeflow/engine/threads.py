@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -49,15 +50,9 @@ class Threads:
         def call() -> None:
             if future.cancelled():  # abandoned before its turn
                 return
-            outcome: tuple[BaseException | None, Any]
-            try:
-                outcome = (None, context.run(function))
-            except BaseException as error:
-                outcome = (error, None)
-            try:
+            outcome = _outcome(function, context)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, *outcome)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                return
 
         with self._wakeup:
             self._calls.append(call)
@@ -84,3 +79,12 @@ class Threads:
                 call = self._calls.popleft()
             call()
             del call
+
+
+def _outcome(
+    function: Callable[[], T], context: Context
+) -> tuple[BaseException | None, T | None]:
+    try:
+        return None, context.run(function)
+    except BaseException as error:
+        return error, None

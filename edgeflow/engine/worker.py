@@ -15,6 +15,7 @@ from edgeflow.engine.parking import Parking
 from edgeflow.engine.plan import Plan, refused
 from edgeflow.engine.run import Run
 from edgeflow.engine.scope import show
+from edgeflow.engine.waiters import Waiters
 from edgeflow.errors import (
     BodyError,
     EdgeflowError,
@@ -49,7 +50,7 @@ class Worker:
         self._parking = Parking(wiring.clock, plan.max_parked, self.ring)
         self._attended: defaultdict[str, int] = defaultdict(int)
         self._opening: dict[str, asyncio.Task[Run | Outcome[Any]]] = {}
-        self._waiters: dict[str, list[asyncio.Future[Outcome[Any]]]] = {}
+        self._waiters = Waiters()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._poller: asyncio.Task[None] | None = None
         self._draining = False
@@ -69,17 +70,19 @@ class Worker:
         Raises:
             Fenced: if the id is taken.
         """
+        while (other := self._opening.get(instance)) is not None:
+            await asyncio.wait([other])
+        await self._open(instance, self._create(instance, workflow, value, run=run))
+
+    async def _create(
+        self, instance: str, workflow: str, value: Any, *, run: bool
+    ) -> Run | Outcome[Any]:
         lease = self.plan.lease if run else None
+        token = self.plan.token()
         journal = await opening.start(
-            self.wiring,
-            instance,
-            workflow,
-            value,
-            token=self.plan.token(),
-            lease=lease,
+            self.wiring, instance, workflow, value, token=token, lease=lease
         )
-        if run:
-            self._begin(journal, None)
+        return self._begin(journal, None) if run else Outcome("pending")
 
     async def drive(
         self,
@@ -97,9 +100,10 @@ class Worker:
             UnknownInstance: if there is none.
             StoreUnavailable: if it could not be flushed.
         """
-        run = self._runs.get(instance)
+        began, run = self._clock.now(), self._runs.get(instance)
         if run is None:
-            found = await self._open(instance, take_over=take_over)
+            load = self._load(instance, take_over=take_over)
+            found = await self._open(instance, load)
             if isinstance(found, Outcome):
                 return found
             run = found
@@ -107,18 +111,20 @@ class Worker:
             if not run.over:
                 return self.plan.outcome_of(run)
             return await self.drive(instance, deadline, take_over=take_over)
-        alarm = self._set_deadline(run, deadline)
+        alarm = self._set_deadline(run, began, deadline)
         try:
             return await self._next_outcome(run)
         finally:
             if alarm is not None:
                 alarm.cancel()
 
-    def _set_deadline(self, run: Run, deadline: float | None) -> Alarm | None:
+    def _set_deadline(
+        self, run: Run, began: float, deadline: float | None
+    ) -> Alarm | None:
         if deadline is None:
             return None
         grace = min(self.plan.grace, deadline / 5)
-        cut = self._clock.now() + deadline - self.plan.margin
+        cut = began + deadline - self.plan.margin
         return self._clock.call_at(cut - grace, lambda: run.stop(grace))
 
     async def attend(self, instance: str) -> Outcome[Any]:
@@ -137,6 +143,8 @@ class Worker:
                 await self._until_due(instance, outcome)
         finally:
             self._attended[instance] -= 1
+            if not self._attended[instance]:
+                del self._attended[instance]
             run = self._runs.get(instance)
             if run is not None and run.resting is not None and not self._keeps(run):
                 self._drop(run)
@@ -155,6 +163,9 @@ class Worker:
     def ring(self, name: str) -> None:
         """Tell that something happened to this instance or address: look at it."""
         self.bells.ring(name)
+        opening = self._opening.get(name)
+        if opening is not None:  # it may have looked into the inbox already
+            opening.add_done_callback(lambda _: self.ring(name))
         run = self._runs.get(name)
         if run is None or run.over or self._draining:
             return
@@ -165,14 +176,17 @@ class Worker:
 
     # --- opening and resuming ---------------------------------------------------
 
-    async def _open(self, instance: str, *, take_over: bool) -> Run | Outcome[Any]:
+    async def _open(
+        self, instance: str, work: Coroutine[Any, Any, Run | Outcome[Any]]
+    ) -> Run | Outcome[Any]:
+        """Open an instance once for all who ask, though each of them be cancelled."""
         task = self._opening.get(instance)
         if task is None:
-            task = asyncio.get_running_loop().create_task(
-                self._load(instance, take_over=take_over)
-            )
+            task = asyncio.get_running_loop().create_task(work)
             self._opening[instance] = task
             task.add_done_callback(lambda _: self._opening.pop(instance, None))
+        else:
+            work.close()
         return await asyncio.shield(task)
 
     async def _load(self, instance: str, *, take_over: bool) -> Run | Outcome[Any]:
@@ -208,8 +222,7 @@ class Worker:
     async def _wake(self, run: Run) -> bool:
         """Resume a run that has something to do; False: it has not, or is lost."""
         if not await self._has_cause(run):
-            return False
-        self._parking.leave(run)
+            return run.resting is None and not run.over
         now, journal = self._clock.now(), run.journal
         with self._clock.busy():
             ours = await self.wiring.store.renew(
@@ -220,7 +233,7 @@ class Worker:
         if not ours:
             self._drop(run)
             return False
-        run.borrowed = True
+        self._parking.leave(run)
         run.resume()
         return True
 
@@ -241,31 +254,28 @@ class Worker:
         """Take note that a run came to rest, ended, or was given up."""
         if run.failure is not None:
             self._forget(run)
-            self._answer(run.id, None, run.failure)
+            self._answer(run.id, run.failure)
             return
         outcome = self.plan.outcome_of(run)
+        if run.borrowed:
+            self._spawn(self._give_back(run))
         if run.finished or run.stopping or not self._keeps(run):
             self._drop(run)
         else:
-            self._park(run)
-        self._answer(run.id, outcome, None)
+            for other in self._parking.park(run):
+                self._drop(other)
+        self._answer(run.id, outcome)
 
     def _keeps(self, run: Run) -> bool:
         serving = self.serving and not self._draining
         return serving or self._attended.get(run.id, 0) > 0
 
-    def _park(self, run: Run) -> None:
-        if run.borrowed:
-            run.borrowed = False
-            now, token = self._clock.now(), run.journal.token
-            self._spawn(self._give_back(run.id, token, now))
-        for other in self._parking.park(run):
-            self._drop(other)
-
-    async def _give_back(self, instance: str, token: bytes, now: float) -> None:
+    async def _give_back(self, run: Run) -> None:
+        run.borrowed = False
+        now, token = self._clock.now(), run.journal.token
         try:
             with self._clock.busy():
-                await self.wiring.store.renew(instance, token, now, 0.0)
+                await self.wiring.store.renew(run.id, token, now, 0.0)
         except StoreError:
             return  # the lease ends by itself
 
@@ -283,22 +293,10 @@ class Worker:
             raise run.failure
         if run.resting is not None:
             return self.plan.outcome_of(run)
-        waiter: asyncio.Future[Outcome[Any]] = (
-            asyncio.get_running_loop().create_future()
-        )
-        self._waiters.setdefault(run.id, []).append(waiter)
-        return await waiter
+        return await self._waiters.wait(run.id)
 
-    def _answer(
-        self, instance: str, outcome: Outcome[Any] | None, error: BaseException | None
-    ) -> None:
-        for waiter in self._waiters.pop(instance, []):
-            if waiter.done():
-                continue
-            if error is not None:
-                waiter.set_exception(error)
-            elif outcome is not None:
-                waiter.set_result(outcome)
+    def _answer(self, instance: str, answer: Outcome[Any] | BaseException) -> None:
+        self._waiters.answer(instance, answer)
         self.bells.ring(instance)
 
     # --- serving ------------------------------------------------------------------
@@ -306,7 +304,8 @@ class Worker:
     def serve(self) -> None:
         """From now on look for due instances, and keep parked ones in memory."""
         self.serving = True
-        self._poller = asyncio.get_running_loop().create_task(self._poll())
+        if self._poller is None:
+            self._poller = asyncio.get_running_loop().create_task(self._poll())
 
     async def _poll(self) -> None:
         while not self._draining:
@@ -315,19 +314,22 @@ class Worker:
                     self._spawn(self._drive_quietly(instance))
             except StoreError as error:
                 log.warning("the worker cannot look for due instances: %s", error)
+            except Exception:  # foreign code must not end the worker
+                log.exception("the worker cannot look for due instances")
             await self.bells.wait("", self.plan.poll, idle=True)
 
-    async def claim(self, limit: int) -> list[str]:
-        """Take due instances that are not running here already."""
+    async def claim(self, limit: int, since: float | None = None) -> list[str]:
+        """Take instances that are due now, or since some time."""
         busy = sum(1 for run in self._runs.values() if run.resting is None)
         free = min(limit, self.plan.max_running - busy)
         if free <= 0:
             return []
         wiring = self.wiring
+        now = self._clock.now()
+        when = now if since is None else since
+        lease = self.plan.lease + now - when
         with self._clock.busy():
-            found = await wiring.store.claim(
-                self._clock.now(), free, self.plan.lease, wiring.worker
-            )
+            found = await wiring.store.claim(when, free, lease, wiring.worker)
         return list(found)
 
     async def drive_all(self, instances: list[str]) -> list[Outcome[Any]]:
@@ -385,6 +387,7 @@ class Worker:
             await asyncio.gather(
                 *pending, *self._opening.values(), *self._tasks, return_exceptions=True
             )
+            await asyncio.sleep(0)  # what is done already yields to nobody
             for run in list(self._runs.values()):
                 run.stop(self.plan.grace)
         self.serving = self._draining = False

@@ -908,6 +908,9 @@ class Nobody:
     def violate(self, error: BodyError) -> None:
         raise NotImplementedError
 
+    def check_open(self) -> bool:
+        return True
+
     def timer_set(self, timer: BodyTimer) -> None:
         raise NotImplementedError
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -531,3 +532,29 @@ async def test_two_that_create_the_file_at_once_both_succeed(tmp_path: Path) -> 
 
     assert sum(isinstance(answer, Conflict) for answer in answers) == 7
     await asyncio.gather(*(each.close() for each in stores))
+
+
+def test_an_open_that_the_end_of_the_loop_cancels_leaves_a_quiet_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died: list[BaseException | None] = []
+    monkeypatch.setattr(
+        threading, "excepthook", lambda args: died.append(args.exc_value)
+    )
+
+    async def use(store: SqliteStore) -> None:
+        try:
+            await store.open()
+        finally:
+            await store.close()
+
+    async def main(turns: int) -> None:
+        opening = asyncio.create_task(use(SqliteStore(tmp_path / "x.db")))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        opening.cancelled()  # it is the end of main that cancels it
+
+    for turns in range(12):
+        asyncio.run(main(turns))
+
+    assert died == []

@@ -171,9 +171,8 @@ class StepOp(Op[T]):
             if not run.over and not self.cut_off:
                 self._judge(run, attempt)
         except Exception as error:  # of a predicate of its Retry, say
-            run.violate(
-                BodyError(f"{show(self.path)}: what became of it is not clear: {error!r}")
-            )
+            where = show(self.path)
+            run.violate(BodyError(f"how {where} ended cannot be judged: {error!r}"))
         finally:
             attempt.draft.close()
         run.advance()
