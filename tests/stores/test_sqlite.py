@@ -538,9 +538,11 @@ def test_an_open_that_the_end_of_the_loop_cancels_leaves_a_quiet_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     died: list[BaseException | None] = []
-    monkeypatch.setattr(
-        threading, "excepthook", lambda args: died.append(args.exc_value)
-    )
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        died.append(args.exc_value)
+
+    monkeypatch.setattr(threading, "excepthook", hook)
 
     async def use(store: SqliteStore) -> None:
         try:
