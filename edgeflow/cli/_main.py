@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -101,6 +102,7 @@ def dispatch(argv: Sequence[str] | None) -> int:
         args = parser_for(words).parse_args(words)
         verbose = args.verbose
         code: int = args.command(args)
+        _settle_stderr()
         sys.stdout.flush()
     except SystemExit as end:  # --help and --version
         return end.code if isinstance(end.code, int) else 0
@@ -140,12 +142,17 @@ def _explained(error: Exception) -> tuple[str, int]:
 def _complain(message: str, code: int) -> int:
     from edgeflow.cli._text import clean  # noqa: PLC0415  only in trouble
 
-    try:
+    with suppress(OSError):
         sys.stderr.write(f"edgeflow: {clean(message)}\n")
+    _settle_stderr()
+    return code
+
+
+def _settle_stderr() -> None:
+    try:
         sys.stderr.flush()
     except OSError:
         _hush(sys.stderr)
-    return code
 
 
 def _hush(stream: TextIO) -> None:
