@@ -35,6 +35,11 @@ LAYERS = (
     ("edgeflow.context", "edgeflow.workflows", "edgeflow.steps"),
     (
         "edgeflow.engine.worker",
+        "edgeflow.engine.poller",
+        "edgeflow.engine.lifecycle",
+        "edgeflow.engine.children",
+        "edgeflow.engine.checking",
+        "edgeflow.engine.undo",
         "edgeflow.engine.plan",
         "edgeflow.engine.parking",
         "edgeflow.engine.bells",

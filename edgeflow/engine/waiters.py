@@ -21,6 +21,10 @@ class Waiters:
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
+    def any(self, instance: str) -> bool:
+        """Tell whether somebody waits for this instance."""
+        return bool(self._waiting.get(instance))
+
     async def wait(self, instance: str) -> Outcome[Any]:
         """Wait for the next answer."""
         waiter: Waiter = asyncio.get_running_loop().create_future()

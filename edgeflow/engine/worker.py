@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import opening
 from edgeflow.engine.bells import Bells
-from edgeflow.engine.committing import sleep
+from edgeflow.engine.committing import sleep, to_the_end
 from edgeflow.engine.inbox import Inbox
 from edgeflow.engine.parking import Parking
 from edgeflow.engine.plan import Plan, refused
+from edgeflow.engine.poller import Poller
 from edgeflow.engine.run import Run
 from edgeflow.engine.scope import show
 from edgeflow.engine.waiters import Waiters
@@ -52,7 +54,7 @@ class Worker:
         self._opening: dict[str, asyncio.Task[Run | Outcome[Any]]] = {}
         self._waiters = Waiters()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._poller: asyncio.Task[None] | None = None
+        self._poller = Poller(self)
         self._draining = False
 
     # --- driving --------------------------------------------------------------
@@ -145,9 +147,19 @@ class Worker:
             self._attended[instance] -= 1
             if not self._attended[instance]:
                 del self._attended[instance]
-            run = self._runs.get(instance)
-            if run is not None and run.resting is not None and not self._keeps(run):
-                self._drop(run)
+            await to_the_end(self._leave(instance))
+
+    async def _leave(self, instance: str) -> None:
+        """Put a run away that nobody waits for any more, at its next durable point."""
+        run = self._runs.get(instance)
+        if run is None or self._keeps(run) or self._waiters.any(instance):
+            return
+        if run.resting is not None:
+            self._drop(run)
+        else:
+            run.stop(self.plan.grace)
+            with suppress(Fenced, StoreError):  # the run is given up, and logs it
+                await self._next_outcome(run)
 
     async def _until_due(self, instance: str, outcome: Outcome[Any]) -> None:
         """Wait for the wake time, a message from this process, or the next look."""
@@ -172,7 +184,7 @@ class Worker:
         if run.resting is None:
             run.fetch()
         elif self._keeps(run):
-            self._spawn(self._drive_quietly(name, take_over=False))
+            self.spawn_drive(name, take_over=False)
 
     # --- opening and resuming ---------------------------------------------------
 
@@ -304,19 +316,11 @@ class Worker:
     def serve(self) -> None:
         """From now on look for due instances, and keep parked ones in memory."""
         self.serving = True
-        if self._poller is None:
-            self._poller = asyncio.get_running_loop().create_task(self._poll())
+        self._poller.start()
 
-    async def _poll(self) -> None:
-        while not self._draining:
-            try:
-                for instance in await self.claim(self.plan.max_running):
-                    self._spawn(self._drive_quietly(instance))
-            except StoreError as error:
-                log.warning("the worker cannot look for due instances: %s", error)
-            except Exception:  # foreign code must not end the worker
-                log.exception("the worker cannot look for due instances")
-            await self.bells.wait("", self.plan.poll, idle=True)
+    def spawn_drive(self, instance: str, *, take_over: bool = True) -> None:
+        """Drive an instance in the background; what goes wrong is logged."""
+        self._spawn(self._drive_quietly(instance, take_over=take_over))
 
     async def claim(self, limit: int, since: float | None = None) -> list[str]:
         """Take instances that are due now, or since some time."""
@@ -373,10 +377,7 @@ class Worker:
     async def drain(self) -> None:
         """Suspend everything, each at its next durable point, and put it away."""
         self._draining = True
-        if self._poller is not None:
-            self.bells.ring("")
-            await self._poller
-            self._poller = None
+        await self._poller.stop()
         for run in list(self._runs.values()):
             if run.resting is not None:
                 self._drop(run)
