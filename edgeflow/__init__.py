@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from edgeflow.engine.attempt import current_step as current_step
     from edgeflow.engine.frames import Codec as Codec
     from edgeflow.engine.inbox import Message as Message
+    from edgeflow.engine.ops.loop import Stop as Stop
+    from edgeflow.engine.ops.race import Winner as Winner
     from edgeflow.errors import AlreadyExists as AlreadyExists
     from edgeflow.errors import BodyError as BodyError
+    from edgeflow.errors import ChildError as ChildError
     from edgeflow.errors import ConfigError as ConfigError
     from edgeflow.errors import DefinitionError as DefinitionError
     from edgeflow.errors import EdgeflowError as EdgeflowError
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
     from edgeflow.errors import Fenced as Fenced
     from edgeflow.errors import HistoryDiverged as HistoryDiverged
     from edgeflow.errors import InstanceFinished as InstanceFinished
+    from edgeflow.errors import JoinError as JoinError
     from edgeflow.errors import MessageInvalid as MessageInvalid
+    from edgeflow.errors import NotRecoverable as NotRecoverable
+    from edgeflow.errors import RaceError as RaceError
     from edgeflow.errors import ReceiveTimeout as ReceiveTimeout
     from edgeflow.errors import ReplyRefused as ReplyRefused
     from edgeflow.errors import RetryAfter as RetryAfter
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from edgeflow.errors import Suspension as Suspension
     from edgeflow.errors import Undecodable as Undecodable
     from edgeflow.errors import Unencodable as Unencodable
+    from edgeflow.errors import UnknownEntry as UnknownEntry
     from edgeflow.errors import UnknownInstance as UnknownInstance
     from edgeflow.errors import UnknownWorkflow as UnknownWorkflow
     from edgeflow.errors import ValueRefused as ValueRefused
@@ -65,9 +72,12 @@ _HOMES = {
     "edgeflow.engine.attempt": ("StepContext", "current_step"),
     "edgeflow.engine.frames": ("Codec",),
     "edgeflow.engine.inbox": ("Message",),
+    "edgeflow.engine.ops.loop": ("Stop",),
+    "edgeflow.engine.ops.race": ("Winner",),
     "edgeflow.errors": (
         "AlreadyExists",
         "BodyError",
+        "ChildError",
         "ConfigError",
         "DefinitionError",
         "EdgeflowError",
@@ -76,7 +86,10 @@ _HOMES = {
         "Fenced",
         "HistoryDiverged",
         "InstanceFinished",
+        "JoinError",
         "MessageInvalid",
+        "NotRecoverable",
+        "RaceError",
         "ReceiveTimeout",
         "ReplyRefused",
         "RetryAfter",
@@ -88,6 +101,7 @@ _HOMES = {
         "Suspension",
         "Undecodable",
         "Unencodable",
+        "UnknownEntry",
         "UnknownInstance",
         "UnknownWorkflow",
         "ValueRefused",

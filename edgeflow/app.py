@@ -7,23 +7,24 @@ import random
 import socket
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeflow.clock import Clock, SystemClock, seconds
 from edgeflow.engine.frames import Codec, PlainCodec
 from edgeflow.engine.journal import Wiring
 from edgeflow.engine.observing import Observers
 from edgeflow.engine.plan import Plan
+from edgeflow.engine.scope import checked_id
 from edgeflow.engine.settings import Settings
 from edgeflow.engine.threads import Threads
-from edgeflow.engine.worker import Worker
 from edgeflow.errors import (
     ConfigError,
 )
 from edgeflow.handle import Handle, info_of, unwrap
+from edgeflow.making import maker
 from edgeflow.registry import Registry
 from edgeflow.session import Session
-from edgeflow.starting import checked_id, start
+from edgeflow.starting import start
 from edgeflow.store import Query, Status, Store
 from edgeflow.stores import DEFAULT_URL, store_from_url
 from edgeflow.workflows import Workflow, WorkflowDecorator, define
@@ -39,11 +40,10 @@ if TYPE_CHECKING:
     from edgeflow.engine.settings import Durability
     from edgeflow.events import Observer
     from edgeflow.outcome import Info, Outcome
+    from edgeflow.starting import OnConflict
 
 In = TypeVar("In")
 R = TypeVar("R")
-
-OnConflict: TypeAlias = Literal["attach", "fail"]
 
 
 class App:
@@ -68,6 +68,7 @@ class App:
         max_dirty_bytes: int = 256 * 1024,
         max_dirty_age: float = 1.0,
         max_parked: int = 1000,
+        keep_finished: float | timedelta | None = None,
         lease: float = 30.0,
         poll: float = 1.0,
         grace: float = 8.0,
@@ -93,6 +94,8 @@ class App:
             max_dirty_bytes: flush when so many bytes are dirty, in every mode.
             max_dirty_age: seconds that anything stays dirty while steps run.
             max_parked: instances at rest kept in memory by a worker.
+            keep_finished: seconds after which an instance that has ended is deleted,
+                by a worker or by `run_due`; None: never.
             lease: seconds for which a running instance is left alone by others.
             poll: seconds between looks for due instances.
             grace: seconds that running steps get to end when the app is left.
@@ -113,44 +116,33 @@ class App:
         wiring = Wiring(
             self.store, self.clock, codec or PlainCodec(), self._worker_name, version
         )
-        self._observers = observing = Observers(observers, self.clock)
-        chance, threads = random.Random(), Threads()  # noqa: S311  jitter is no secret
-
-        def make_worker(resources: Callable[[], Any]) -> Worker:
-            def settings(name: str) -> Settings:
-                known = self._registry.get(name)
-                return Settings(
-                    threads=threads,
-                    chance=chance.random,
-                    sent=worker.ring,
-                    observers=observing,
-                    resources=resources(),
-                    durability=(known and known.durability) or durability,
-                    linger=seconds(linger),
-                    max_dirty_bytes=max_dirty_bytes,
-                    max_dirty_age=max_dirty_age,
-                    lease=lease,
-                    grace=grace,
-                    strict_names=strict_names,
-                )
-
-            worker = Worker(
-                wiring,
-                Plan(
-                    settings=settings,
-                    body=self._registry.body,
-                    decode=self._registry.decode,
-                    token=lambda: os.urandom(16),
-                    lease=lease,
-                    poll=poll,
-                    max_parked=max_parked,
-                    grace=grace,
-                    margin=margin,
-                ),
-            )
-            return worker
-
+        self._observers = Observers(observers, self.clock)
+        settings = Settings(
+            threads=Threads(),
+            chance=random.Random().random,  # noqa: S311  jitter is no secret
+            observers=self._observers,
+            durability=durability,
+            linger=seconds(linger),
+            max_dirty_bytes=max_dirty_bytes,
+            max_dirty_age=max_dirty_age,
+            lease=lease,
+            grace=grace,
+            strict_names=strict_names,
+        )
+        plan = Plan(
+            settings=lambda _: settings,
+            body=self._registry.body,
+            decode=self._registry.decode,
+            token=lambda: os.urandom(16),
+            lease=lease,
+            poll=poll,
+            max_parked=max_parked,
+            grace=grace,
+            margin=margin,
+            keep_finished=None if keep_finished is None else seconds(keep_finished),
+        )
         self.wiring = wiring
+        make_worker = maker(wiring, self._registry, settings, plan)
         self.session = Session(wiring, make_worker, lifespan)
         self._open: list[AsyncExitStack] = []
         for known in workflows:
@@ -285,12 +277,14 @@ class App:
             workflow: or its name.
             input: what the body gets.
             id: of the instance; default: a new one.
-            on_conflict: if the id is taken, "attach" to what is there, or "fail".
+            on_conflict: if the id is taken, "attach" to what is there, "fail", or
+                "restart" what has ended: its history, state and inbox are forgotten.
 
         Raises:
             UnknownWorkflow: if it is not registered here.
             Unencodable: if the input does not fit; nothing was written.
-            AlreadyExists: if the id belongs to another workflow, or on "fail".
+            AlreadyExists: if the id belongs to another workflow, on "fail", or on
+                "restart" of what has not ended.
             StoreUnavailable: if it could not be written.
         """
         async with self.session.using(runs=False) as worker:
@@ -370,6 +364,7 @@ class App:
                     break
                 outcomes += await worker.drive_all(found)
                 left = None if left is None else left - len(found)
+            await worker.retention.sweep()
         return outcomes
 
     # --- looking ----------------------------------------------------------------

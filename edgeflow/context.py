@@ -6,14 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from uuid import UUID
 
+from edgeflow.blocks import Blocks
+from edgeflow.calls import Calls
 from edgeflow.clock import seconds
 from edgeflow.engine.operation import Operation
+from edgeflow.engine.ops.change import Removal, VersionOp
+from edgeflow.engine.ops.checkpoint import CheckpointOp
 from edgeflow.engine.ops.instant import SendOp, StatusOp
 from edgeflow.engine.ops.receive import ReceiveManyOp, ReceiveOp
-from edgeflow.engine.ops.scope import ScopeBlock
 from edgeflow.engine.ops.sleep import SleepOp
 from edgeflow.engine.ops.step import StepOp, StepOptions
-from edgeflow.engine.scope import checked_name, scope
+from edgeflow.engine.scope import checked_message, checked_name, scope
 from edgeflow.logs import Silence, logger
 from edgeflow.steps import is_async, options
 from edgeflow.values import converter, signature
@@ -27,10 +30,11 @@ if TYPE_CHECKING:
     from edgeflow.engine.settings import Durability
     from edgeflow.retry import Retry
 
+In = TypeVar("In")
 T = TypeVar("T")
 
 
-class Context:
+class Context(Blocks, Calls):
     """What a body has in its hands; its operations are to be awaited in the body."""
 
     def __init__(self, run: Run) -> None:
@@ -54,7 +58,7 @@ class Context:
 
     def now(self) -> datetime:
         """Give the time of the last recorded event, in UTC: the same on replay."""
-        return datetime.fromtimestamp(self._run.body.now, UTC)
+        return datetime.fromtimestamp(self._run.body.time(), UTC)
 
     @property
     def random(self) -> Random:
@@ -68,7 +72,7 @@ class Context:
     @property
     def log(self) -> Any:
         """A structlog logger bound to the instance; silent while replaying."""
-        if self.replaying:
+        if self.replaying or self._run.silent:
             return Silence()
         return logger(instance=self.id, workflow=self.workflow)
 
@@ -80,6 +84,7 @@ class Context:
         *,
         retry: Retry | None = None,
         timeout: float | timedelta | None = None,
+        undo: Callable[[T], object] | None = None,
         durability: Durability | None = None,
         at_most_once: bool = False,
         raises: tuple[type[Exception], ...] = (),
@@ -92,6 +97,7 @@ class Context:
         *,
         retry: Retry | None = None,
         timeout: float | timedelta | None = None,
+        undo: Callable[[T], object] | None = None,
         durability: Durability | None = None,
         at_most_once: bool = False,
         raises: tuple[type[Exception], ...] = (),
@@ -104,7 +110,8 @@ class Context:
         Args:
             name: of the entry in the journal.
             fn: takes no arguments; async, or plain and run in a worker thread.
-            **overrides: as for the decorator `step`.
+            **overrides: as for the decorator `step`; and `undo`, a function of a
+                module, or a step, that gets the result if the instance fails.
         """
         base = StepOptions(name=checked_name(name, "a step"))
         chosen = options(base, overrides)
@@ -120,7 +127,7 @@ class Context:
         self, duration: float | timedelta, *, name: str = "sleep"
     ) -> Coroutine[object, object, None]:
         """Wait for `duration`, seconds or a timedelta, over the ends of processes."""
-        return self._sleep(lambda: self._run.body.now + seconds(duration), name)
+        return self._sleep(lambda: self._run.body.time() + seconds(duration), name)
 
     def sleep_until(
         self, when: datetime, *, name: str = "sleep"
@@ -185,7 +192,7 @@ class Context:
         checked_name(name, "a receive")
 
         def make() -> ReceiveOp[Any]:
-            deadline = None if wait is None else run.body.now + wait
+            deadline = None if wait is None else run.body.time() + wait
             return ReceiveOp(run, name, wanted, known, deadline)
 
         return Operation(run, name, make)
@@ -227,7 +234,7 @@ class Context:
             raise ValueError(f"receive_many(limit={limit}): must be 1 or more")
 
         def make() -> ReceiveManyOp[Any]:
-            deadline = None if wait is None else run.body.now + wait
+            deadline = None if wait is None else run.body.time() + wait
             return ReceiveManyOp(run, name, wanted, known, deadline, limit)
 
         return Operation(run, name, make)
@@ -249,7 +256,7 @@ class Context:
             delay: seconds or timedelta until it can be received.
         """
         run = self._run
-        checked_name(name, "a message")
+        checked_message(name)
         wait = None if delay is None else seconds(delay)
         return Operation(
             run, "send", lambda: SendOp(run, instance_id, name, body, wait)
@@ -260,14 +267,43 @@ class Context:
         run = self._run
         return Operation(run, "status", lambda: StatusOp(run, value))
 
-    def scope(self, name: str) -> ScopeBlock:
-        """Open a named block: `async with ctx.scope("pay"):`."""
-        return ScopeBlock(self._run, checked_name(name, "a scope"))
+    def version(self, name: str, latest: int) -> Coroutine[object, object, int]:
+        """Pin which code this instance follows from here on.
+
+        Gives `latest` if it arrives here for the first time, for ever after what
+        was given then, and 1 if older code without this gate has gone on from here.
+
+        Args:
+            name: of the gate.
+            latest: the number of the newest code, from 1 on.
+
+        Raises:
+            ValueError: if `latest` is below 1.
+        """
+        run = self._run
+        checked_name(name, "a version")
+        if latest < 1:
+            raise ValueError(f"version({name!r}, {latest}): must be 1 or more")
+        return Operation(run, name, lambda: VersionOp(run, name, latest))
+
+    def removed(self, name: str) -> Coroutine[object, object, None]:
+        """Say that operations of this name, of whatever kind, stood here.
+
+        What is recorded of them in this scope, and below them, is passed over; a
+        fresh instance passes by. The name cannot be used again in this scope.
+        """
+        return Removal(self._run, checked_name(name, "what was removed"))
+
+    def checkpoint(self, name: str) -> Coroutine[object, object, None]:
+        """Pass a point of no return: what was done before it is not undone any more."""
+        run = self._run
+        checked_name(name, "a checkpoint")
+        return Operation(run, name, lambda: CheckpointOp(run, name))
 
 
 def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         raise TypeError("receive needs the name of a message: receive('approval')")
     for name in names:
-        checked_name(name, "a message")
+        checked_message(name)
     return names

@@ -2,7 +2,9 @@
 
     EdgeflowError
     ├── StepError                what a body sees of a step that failed for good
+    ├── ChildError               what a body sees of a child without a result
     ├── FatalError, RetryAfter   what a step raises to steer its retries
+    ├── JoinError, RaceError     (ExceptionGroups) branches of a block failed
     ├── ReceiveTimeout           (a TimeoutError) no message came in time
     ├── MessageInvalid           a message does not fit the type asked for
     ├── ReplyRefused             a message cannot be answered (again)
@@ -17,6 +19,8 @@
     │   └── HistoryDiverged      … by not asking for what its history holds
     ├── WorkflowFailed, WorkflowCancelled, WorkflowBlocked    how a result is not there
     ├── AlreadyExists, UnknownInstance, UnknownWorkflow, InstanceFinished
+    ├── NotRecoverable           recover: the instance neither failed nor is blocked
+    ├── UnknownEntry             rewind: the history has no such entry
     ├── ConfigError              a setting is unknown or bad
     └── StoreError
         ├── StoreUnavailable     the store cannot be used now; nothing was lost
@@ -34,7 +38,11 @@ This module imports nothing: everything else may import it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
 
 
 class EdgeflowError(Exception):
@@ -81,6 +89,26 @@ class StepError(EdgeflowError):
         )
 
 
+ChildErrorKind = Literal["failed", "cancelled", "exists"]
+
+
+class ChildError(EdgeflowError):
+    """Raised in the body by `ctx.call` if the child gave no result."""
+
+    def __init__(
+        self, kind: ChildErrorKind, workflow: str, id: str, error: ErrorInfo
+    ) -> None:
+        """Make the error from what the journal holds, live and replayed alike."""
+        self.kind: ChildErrorKind = kind
+        self.workflow = workflow
+        self.id = id
+        self.error = error
+        super().__init__(
+            f"child {id!r} of workflow {workflow!r} gave no result ({kind}): "
+            f"{error.type}: {error.message}"
+        )
+
+
 class FatalError(EdgeflowError):
     """Raised by a step that must not be tried again."""
 
@@ -92,6 +120,42 @@ class RetryAfter(EdgeflowError):
         """Ask for `seconds` of delay; the cap of the policy does not apply."""
         self.seconds = seconds
         super().__init__(message or f"retry after {seconds:g} s")
+
+
+class BranchErrors(EdgeflowError, ExceptionGroup[Exception]):
+    """The failures of a block's branches, by name; `except*` sees each of them."""
+
+    errors: dict[str, Exception]
+    """By the name of the branch, or the key of the item."""
+
+    def __new__(cls, errors: Mapping[str, Exception], what: str = "branches") -> Self:
+        """Group the errors."""
+        names = ", ".join(map(repr, errors))
+        group = super().__new__(cls, f"{what} failed: {names}", list(errors.values()))
+        group.errors = dict(errors)
+        return group
+
+    def __init__(self, errors: Mapping[str, Exception], what: str = "branches") -> None:
+        """Group the errors."""
+        # What is wanted of it was done by __new__.
+
+    def derive(self, excs: Sequence[Exception], /) -> Self:  # type: ignore[override]
+        """Make a group of some of them, as `except*` and `split` do."""
+        wanted = {id(error) for error in excs}
+        kept = {n: error for n, error in self.errors.items() if id(error) in wanted}
+        return type(self)(kept)
+
+    def __edgeflow_data__(self) -> dict[str, Any]:
+        """Name the branches, for a record of the failure."""
+        return {name: [type(e).__name__, str(e)] for name, e in self.errors.items()}
+
+
+class JoinError(BranchErrors):
+    """Raised by `ctx.join` and `ctx.map` if branches failed."""
+
+
+class RaceError(BranchErrors):
+    """Raised by `ctx.race` if all branches failed."""
 
 
 class ReceiveTimeout(EdgeflowError, TimeoutError):
@@ -175,16 +239,22 @@ class WorkflowFailed(EdgeflowError):
         self.instance = instance
         self.error = error
         self.undo_errors = undo_errors
-        super().__init__(f"instance {instance!r} failed: {error.type}: {error.message}")
+        why = f"failed: {error.type}: {error.message}"
+        super().__init__(f"instance {instance!r} {why}{_undos(undo_errors)}")
 
 
 class WorkflowCancelled(EdgeflowError):
     """Raised by `result` if the instance was cancelled."""
 
-    def __init__(self, instance: str) -> None:
-        """Name the instance."""
+    def __init__(self, instance: str, undo_errors: tuple[ErrorInfo, ...] = ()) -> None:
+        """Carry the errors of undos that failed for good."""
         self.instance = instance
-        super().__init__(f"instance {instance!r} was cancelled")
+        self.undo_errors = undo_errors
+        super().__init__(f"instance {instance!r} was cancelled{_undos(undo_errors)}")
+
+
+def _undos(errors: tuple[ErrorInfo, ...]) -> str:
+    return "".join(f"; {error.message} ({error.type})" for error in errors)
 
 
 class WorkflowBlocked(EdgeflowError):
@@ -229,6 +299,32 @@ class InstanceFinished(EdgeflowError):
         """Name the receiver."""
         self.instance = instance
         super().__init__(f"instance {instance!r} has ended and takes no messages")
+
+
+class NotRecoverable(EdgeflowError):
+    """Raised by `recover` if the instance has not failed and is not blocked."""
+
+    def __init__(self, instance: str, status: str) -> None:
+        """Say how the instance rests; nothing was changed."""
+        self.instance = instance
+        self.status = status
+        super().__init__(
+            f"instance {instance!r} is {status}: only a failed or a blocked one can be "
+            "recovered. To run a part of it again, call rewind(to)"
+        )
+
+
+class UnknownEntry(EdgeflowError):
+    """Raised by `rewind` if the history holds no such entry."""
+
+    def __init__(self, instance: str, path: Any) -> None:
+        """Name the path that was asked for; nothing was changed."""
+        self.instance = instance
+        self.path = path
+        super().__init__(
+            f"the history of instance {instance!r} has no entry {path!r}: give a path "
+            "as history() shows it, a list of [kind, name, ordinal]"
+        )
 
 
 class ConfigError(EdgeflowError):

@@ -17,6 +17,7 @@ EventKind: TypeAlias = Literal[
     "suspended",
     "completed",
     "failed",
+    "cancelled",
     "blocked",
 ]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from edgeflow.clock import seconds
-from edgeflow.engine import opening
+from edgeflow.engine import lifecycle, opening
 from edgeflow.engine.failures import info
-from edgeflow.engine.inbox import Posted, reply_address, unseal
-from edgeflow.engine.scope import checked_name
+from edgeflow.engine.inbox import Posted, reply_address, shown, unseal
+from edgeflow.engine.scope import checked_message
 from edgeflow.errors import (
     ErrorInfo,
     Unencodable,
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from edgeflow.app import App
-    from edgeflow.engine.journal import Entry, Journal
+    from edgeflow.engine.entries import Entry
+    from edgeflow.engine.journal import Journal
     from edgeflow.workflows import Workflow
 
 R = TypeVar("R")
@@ -98,19 +100,20 @@ class Handle(Generic[R_co]):
         """
         async with self._app.session.using():
             journal = await self._load()
-        header, error = journal.header, journal.end.get("error")
+        header = journal.header
         return Info(
             id=self.id,
             workflow=journal.start["workflow"],
             status=journal.status,
             wake_at=header["wake_at"],
-            awaiting=tuple(header["awaiting"]),
+            awaiting=shown(header["awaiting"]),
             updated=header["at"],
             progress=journal.progress,
-            error=info(error) if error else None,
+            error=opening.error_of(journal),
             started=journal.start["at"],
             input=journal.start["input"],
             output=journal.end.get("output"),
+            undo_errors=opening.undo_errors_of(journal),
         )
 
     async def history(self) -> list[EntryInfo]:
@@ -121,7 +124,7 @@ class Handle(Generic[R_co]):
         """
         async with self._app.session.using():
             journal = await self._load()
-        last = len(journal.entries) + 1
+        last = journal.completions + 1
         entries = list(journal.entries.values())
         entries.sort(key=lambda entry: entry.data.get("n", last))
         return [entry_info(entry) for entry in entries]
@@ -197,6 +200,58 @@ class Handle(Generic[R_co]):
         async with self._app.session.using(runs=True) as worker:
             await worker.drive(self.id)
 
+    async def cancel(self) -> bool:
+        """Have the instance cancelled: this is durable when it returns.
+
+        Its body gets `CancelledError` where it waits, what it did is undone, and its
+        status becomes cancelled, whatever the body makes of it: here if this
+        process runs it, else when somebody drives it; it is due at once. One that
+        is blocked, or has not begun, is cancelled without its body.
+
+        Returns:
+            False if it has ended, or is being cancelled or undone already.
+
+        Raises:
+            UnknownInstance: if there is none.
+            StoreUnavailable: if it could not be written.
+        """
+        async with self._app.session.using() as worker:
+            return await lifecycle.cancel(worker, self.id)
+
+    async def recover(self) -> None:
+        """Let a failed or blocked instance go on from where it stopped; it is due.
+
+        The failure that ended it is forgotten and everything that was undone: these
+        steps run again, with new keys. All else keeps its outcome.
+
+        Raises:
+            NotRecoverable: if it has neither failed nor is blocked.
+            UnknownInstance: if there is none.
+            StoreUnavailable: if it could not be written.
+        """
+        async with self._app.session.using() as worker:
+            await lifecycle.revise(worker, self.id, lifecycle.recovered)
+
+    async def rewind(self, to: Sequence[Sequence[str | int]]) -> None:
+        """Forget an entry and all that was recorded after it; the instance is due.
+
+        It runs from there again, in whatever status it was; who runs it now can
+        write no more. Enclosing loops go back to that turn, or to their start if the
+        turn is pruned. Messages received since are in the inbox again; state is not
+        turned back, nothing is undone, and children are left alone.
+
+        Args:
+            to: a path, as `history()` gives it.
+
+        Raises:
+            UnknownEntry: if the history has no such entry.
+            UnknownInstance: if there is none.
+            StoreUnavailable: if it could not be written.
+        """
+        async with self._app.session.using() as worker:
+            change = partial(lifecycle.rewound, to=to)
+            await lifecycle.revise(worker, self.id, change)
+
     async def delete(self) -> None:
         """Forget the instance, its history and its inbox; a running owner is fenced."""
         async with self._app.session.using() as worker:
@@ -204,7 +259,7 @@ class Handle(Generic[R_co]):
             worker.forget(self.id)
 
     def _plain(self, name: str, body: object) -> Any:
-        checked_name(name, "a message")
+        checked_message(name)
         try:
             return converter(Any).encode(body)
         except Unencodable as error:
@@ -213,7 +268,7 @@ class Handle(Generic[R_co]):
 
     async def _post(self, id_: str, name: str, posted: Posted) -> bool:
         body = posted.seal(self._app.wiring.codec)
-        checked_name(id_, "a message's id")
+        checked_message(id_, "a message's id")
         with self._app.clock.busy():
             return await self._app.store.send(Envelope(self.id, id_, name, body))
 
@@ -234,9 +289,9 @@ def unwrap(instance: str, outcome: Outcome[R]) -> R:
     """
     error = outcome.error or ErrorInfo("Unknown", "no reason is recorded")
     if outcome.status == "failed":
-        raise WorkflowFailed(instance, error)
+        raise WorkflowFailed(instance, error, outcome.undo_errors)
     if outcome.status == "cancelled":
-        raise WorkflowCancelled(instance)
+        raise WorkflowCancelled(instance, outcome.undo_errors)
     if outcome.status == "blocked":
         raise WorkflowBlocked(instance, error.message)
     return cast("R", outcome.output)
@@ -249,7 +304,7 @@ def info_of(head: Head) -> Info:
         workflow=head.workflow,
         status=head.status,
         wake_at=head.wake_at,
-        awaiting=head.awaiting,
+        awaiting=shown(head.awaiting),
         updated=head.updated,
     )
 
@@ -267,6 +322,8 @@ def entry_info(entry: Entry) -> EntryInfo:
         at=data["at"],
         took=data.get("took"),
         retry_at=data.get("retry_at"),
-        value=data.get("value"),
+        value=data.get("value", data.get("state")),
         error=info(data["error"]) if "error" in data else None,
+        workflow=data.get("workflow"),
+        child=data.get("child"),
     )

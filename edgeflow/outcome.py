@@ -20,11 +20,13 @@ class Outcome(Generic[T_co]):
     output: T_co | None = None
     """What the body returned, if completed."""
     error: ErrorInfo | None = None
-    """Why, if failed or blocked."""
+    """Why, if failed, undoing or blocked."""
     wake_at: float | None = None
     """When it asked to be woken, in s since the epoch; None: by a message only."""
     awaiting: tuple[str, ...] = ()
     """Names of the messages it waits for."""
+    undo_errors: tuple[ErrorInfo, ...] = ()
+    """Of the undos that failed for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,15 @@ class Info:
     progress: Any = None
     """The value of `ctx.status`; not in listings."""
     error: ErrorInfo | None = None
-    """Why it failed or is blocked; not in listings."""
+    """Why it failed, is undoing or blocked; not in listings."""
     started: float = 0.0
     """When it was started; not in listings."""
     input: Any = None
     """As plain JSON; not in listings."""
     output: Any = None
     """As plain JSON; not in listings."""
+    undo_errors: tuple[ErrorInfo, ...] = ()
+    """Of the undos that failed for good; not in listings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class EntryInfo:
     kind: str
     name: str
     status: str
-    """completed, failed, retrying, started, cancelled."""
+    """completed, failed or cancelled; retrying, started, open, begun or called."""
     attempts: int
     at: float
     """When it was recorded, in s since the epoch."""
@@ -67,5 +71,9 @@ class EntryInfo:
     retry_at: float | None = None
     """When its next attempt is due."""
     value: Any = None
-    """What was recorded, as plain JSON."""
+    """What was recorded, as plain JSON; of a turn of a loop, the state it got."""
     error: ErrorInfo | None = None
+    workflow: str | None = None
+    """Of the child that it made."""
+    child: str | None = None
+    """The id of that child, if it waits, or waited, for it."""

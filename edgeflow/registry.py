@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeflow.context import Context
 from edgeflow.engine.plan import refused
 from edgeflow.engine.settings import Body
 from edgeflow.errors import BodyError, DefinitionError, UnknownWorkflow
+from edgeflow.steps import find_undo
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -71,7 +73,13 @@ class Registry:
             value = known.input_converter().decode(run.journal.start["input"])
             return known.function(ctx, value)
 
-        return Body(begin, lambda output: known.output_converter().encode(output))
+        function: Any = unwrap(known.function)
+        names: dict[str, Any] = getattr(function, "__globals__", {})
+        return Body(
+            begin,
+            lambda output: known.output_converter().encode(output),
+            lambda name: find_undo(name, names),
+        )
 
     def decode(self, name: str, output: Any) -> Any:
         """Make a stored output what the caller gets."""

@@ -7,7 +7,7 @@ import functools
 import inspect
 from dataclasses import replace
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from edgeflow.clock import seconds
 from edgeflow.engine.arguments import Arguments
@@ -16,18 +16,21 @@ from edgeflow.engine.operation import Operation
 from edgeflow.engine.ops.step import StepOp, StepOptions
 from edgeflow.engine.run import Run
 from edgeflow.engine.scope import checked_name
+from edgeflow.engine.undo import DECLARED, Undo, declare, lookup, name_of
 from edgeflow.errors import DefinitionError
 from edgeflow.values import Signature, signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from datetime import timedelta
 
     from edgeflow.engine.settings import Durability
     from edgeflow.retry import Retry
+    from edgeflow.values import Converter
 
 P = ParamSpec("P")
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 def options(base: StepOptions, overrides: dict[str, Any]) -> StepOptions:
@@ -50,7 +53,11 @@ def options(base: StepOptions, overrides: dict[str, Any]) -> StepOptions:
         )
     if "raises" in changes:
         changes["raises"] = tuple(changes["raises"])
-    return replace(base, **changes)
+    wanted = changes.pop("undo", None)
+    changed = replace(base, **changes)
+    if wanted is not None:
+        changed = replace(changed, undo=undo_at(wanted, changed))
+    return changed
 
 
 class Step(Generic[P, T]):
@@ -111,6 +118,7 @@ class Step(Generic[P, T]):
         durability: Durability | None = None,
         at_most_once: bool | None = None,
         raises: tuple[type[Exception], ...] | None = None,
+        undo: Callable[[T], object] | None = None,
     ) -> Step[P, T]:
         """Give the same step with some options changed, for one call."""
         changes: dict[str, Any] = {
@@ -120,14 +128,136 @@ class Step(Generic[P, T]):
             "durability": durability,
             "at_most_once": at_most_once,
             "raises": raises,
+            "undo": undo,
         }
         return Step(self.function, options(self.options, changes))
+
+    @overload
+    def undo(
+        self, function: Callable[[T], Coroutine[Any, Any, U]], /
+    ) -> Step[[T], U]: ...
+    @overload
+    def undo(self, function: Callable[[T], U], /) -> Step[[T], U]: ...
+    @overload
+    def undo(
+        self,
+        /,
+        *,
+        retry: Retry | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> UndoDecorator[T]: ...
+    def undo(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        retry: Retry | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> Any:
+        """Make a function what takes this step back, if its instance fails.
+
+        It gets the recorded result of the step, and is found by its name: it must be
+        a function of a module. It is a step itself, to be used as `@charge.undo` or
+        `@charge.undo(…)`.
+
+        Args:
+            function: async or plain; takes one argument.
+            retry: of the undo (default: that of the step).
+            timeout: in seconds, for each attempt (default: that of the step).
+
+        Raises:
+            DefinitionError: if it is no function that can be found by its name, or
+                does not take one argument.
+        """
+        overrides = {"retry": retry, "timeout": timeout}
+        if function is None:
+            return functools.partial(self._undone_by, overrides=overrides)
+        return self._undone_by(function, overrides)
+
+    def _undone_by(
+        self, function: Callable[..., Any], overrides: dict[str, Any]
+    ) -> Step[..., Any]:
+        given = as_step(function)
+        own: Step[..., Any] = Step(given.function, options(given.options, overrides))
+        mine = f"{self.__module__}:{getattr(self.function, '__qualname__', self.name)}"
+        made = declare(undo_of(own, self), mine)
+        self.options = replace(self.options, undo=made)
+        return own
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
 
     def __repr__(self) -> str:
         return f"<step {self.name!r}>"
+
+
+def undo_of(own: Step[..., Any], step: Step[..., Any] | None) -> Undo:
+    """Make of a step what takes back `step`, with the policy of that by default.
+
+    Raises:
+        DefinitionError: if it has no name to be found by, or takes more arguments.
+    """
+    name = name_of(own.function)
+    known, chosen = own.signature(), own.options
+    takes = [each for each in known.parameters.values() if each.default is each.empty]
+    first = next(iter(known.parameters.values()), None)
+    if first is None or first.kind is first.KEYWORD_ONLY or len(takes) > 1:
+        raise DefinitionError(
+            f"undo {name} must take one argument: the result of the step"
+        )
+    is_annotated = first.annotation is not first.empty
+
+    def argument() -> Converter[Any]:
+        if step is not None and not is_annotated:
+            return step.signature().result()
+        return known.parameter(first.name)
+
+    resolve_now(argument)
+    if step is not None:
+        chosen = _with_policy_of(chosen, step.options)
+    return Undo(
+        name=name,
+        function=own.function,
+        argument=argument,
+        result=known.result,
+        options=chosen,
+        plain=own.plain,
+        is_declared=step is not None,
+    )
+
+
+def _with_policy_of(own: StepOptions, of_step: StepOptions) -> StepOptions:
+    retry = of_step.policy if own.retry is None else own.retry
+    timeout = of_step.timeout if own.timeout is None else own.timeout
+    return replace(own, retry=retry, timeout=timeout)
+
+
+def undo_at(wanted: Callable[..., Any], of_step: StepOptions) -> Undo:
+    """Make of a function, or a step, the undo for one call.
+
+    Raises:
+        DefinitionError: if its name does not lead to it.
+    """
+    own = as_step(wanted)
+    made = undo_of(own, None)
+    found = lookup(made.name, {})
+    if not callable(found) or as_step(found).function is not own.function:
+        raise DefinitionError(
+            f"undo {made.name}: this name does not lead to the function, and after a "
+            "crash it is called by its name"
+        )
+    return replace(made, options=_with_policy_of(own.options, of_step))
+
+
+def find_undo(name: str, names: Mapping[str, Any]) -> Undo | None:
+    """Find the undo that the journal names, in this process; import nothing.
+
+    `names` are the globals of the workflow, which may now live in another module.
+    """
+    if name in DECLARED:
+        return DECLARED[name]
+    found = lookup(name, names)
+    return undo_of(as_step(found), None) if callable(found) else None
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -188,6 +318,20 @@ class StepDecorator:
         raise NotImplementedError
 
 
+class UndoDecorator(Generic[T]):
+    """The type of `charge.undo(…)`."""
+
+    @overload
+    def __call__(
+        self, function: Callable[[T], Coroutine[Any, Any, U]], /
+    ) -> Step[[T], U]: ...
+    @overload
+    def __call__(self, function: Callable[[T], U], /) -> Step[[T], U]: ...
+    def __call__(self, function: Callable[..., Any], /) -> Any:
+        """Make the function the undo of the step."""
+        raise NotImplementedError
+
+
 def _define(function: Callable[..., Any], overrides: dict[str, Any]) -> Step[..., Any]:
     found: object = function
     if not callable(found) or isinstance(found, type):
@@ -201,6 +345,13 @@ def _define(function: Callable[..., Any], overrides: dict[str, Any]) -> Step[...
     made: Step[..., Any] = Step(function, options(StepOptions(name=name), overrides))
     resolve_now(made.signature().result)
     return made
+
+
+def as_step(function: Callable[..., Any]) -> Step[..., Any]:
+    """Make a step of a function that may be one already."""
+    if isinstance(function, Step):
+        return cast("Step[..., Any]", function)
+    return _define(function, {})
 
 
 def resolve_now(resolve: Callable[[], object]) -> None:

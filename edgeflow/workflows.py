@@ -7,7 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from edgeflow.engine.scope import checked_name
-from edgeflow.errors import DefinitionError
+from edgeflow.errors import DefinitionError, Unencodable
 from edgeflow.steps import is_async, resolve_now
 from edgeflow.values import Converter, Signature, converter, signature
 
@@ -150,3 +150,17 @@ def define(
     resolve_now(made.input_converter)
     resolve_now(made.output_converter)
     return made
+
+
+def encode_input(workflow: Workflow[Any, Any], value: object) -> Any:
+    """Make an input plain JSON.
+
+    Raises:
+        Unencodable: if it does not fit the workflow; names the place.
+    """
+    given = workflow.default_input if value is None else value
+    try:
+        return workflow.input_converter().encode(given)
+    except Unencodable as error:
+        place = f"input of {workflow.name!r} {error.path}"
+        raise Unencodable(place, error.why) from None

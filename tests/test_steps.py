@@ -307,6 +307,8 @@ async def test_no_two_paths_meet_whatever_the_names(resumed: World) -> None:
     assert found == {key: key if " then " in key else f"root {key}" for key in found}
     entries = await resumed.history(code)
     paths = {tuple(map(tuple, entry.path)) for entry in entries}
-    assert len(paths) == len(entries) == len(ODD_NAMES) * (2 + len(ODD_NAMES)) + 1
+    scopes = 1 + len(ODD_NAMES)
+    steps = len(ODD_NAMES) * (1 + scopes)
+    assert len(paths) == len(entries) == steps + scopes + 1
     assert (("scope", "a", 0), ("step", "b", 0)) in paths
     assert (("step", "a/b", 0),) in paths

@@ -6,9 +6,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.engine import undo
 from edgeflow.engine.failures import describe
 from edgeflow.engine.journal import Rest
+from edgeflow.engine.loop import make_loop
 from edgeflow.engine.scope import show
+from edgeflow.engine.timers import Timers
 from edgeflow.errors import (
     BodyError,
     DefinitionError,
@@ -19,7 +22,11 @@ from edgeflow.errors import (
 from edgeflow.values import dumps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edgeflow.engine.run import Run
+    from edgeflow.engine.scope import Path
+    from edgeflow.store import Status
 
 log = logging.getLogger("edgeflow")
 
@@ -28,9 +35,13 @@ ROUNDS = 100
 
 
 def conclude(run: Run, task: asyncio.Task[Any] | None) -> Rest:
-    """Record how the instance ends; nothing is written yet."""
+    """Record how the instance ends, or what it does first; nothing is written yet."""
+    if run.journal.undo:
+        return _conclude_undo(run, task)
+    if run.journal.cancel:
+        return _fall(run, "cancelled", {})
     if run.violation is None and task is not None and task.done():
-        run.violation = _passed_over(run)
+        run.violation = passed_over(run)
         if run.violation is None:
             return _conclude_body(run, task)
     return _block(run)
@@ -47,8 +58,8 @@ def _conclude_body(run: Run, task: asyncio.Task[Any]) -> Rest:
         return _block(run)
     if error is not None:
         log.info("%s failed", run, exc_info=error)
-        run.journal.set_record("end", {"error": describe(error)})
-        return Rest("failed")
+        causes = list(dict.fromkeys(_causes(error)))
+        return _fall(run, "failed", {"error": describe(error), "causes": causes})
     run.violation = _leftovers(run)
     if run.violation is not None:
         return _block(run)
@@ -62,24 +73,74 @@ def _conclude_body(run: Run, task: asyncio.Task[Any]) -> Rest:
     return Rest("completed")
 
 
+def _fall(run: Run, to: Status, end: dict[str, Any]) -> Rest:
+    """End as `to`; but first undo what is to be undone."""
+    journal = run.journal
+    if not undo.owed(journal):
+        journal.set_record("end", end)
+        return Rest(to)
+    journal.set_record("undo", {"to": to, "end": end})
+    now, lease = run.clock.now(), run.settings.lease
+    return Rest("undoing", due=now, lease=lease, resting=False)
+
+
+def _conclude_undo(run: Run, task: asyncio.Task[Any] | None) -> Rest:
+    if run.violation is None and task is not None and not task.cancelled():
+        error = task.exception()
+        if error is None:
+            return _undone(run)
+        if not isinstance(error, (BodyError, DefinitionError)):
+            error = BodyError(f"its undoing failed: {error!r}")
+        run.violation = error
+    return _block(run)
+
+
+def _undone(run: Run) -> Rest:
+    journal = run.journal
+    to: Status = "cancelled" if journal.cancel else journal.undo["to"]
+    end: dict[str, Any] = {} if to == "cancelled" else dict(journal.undo["end"])
+    if errors := undo.errors(journal):
+        end["undo_errors"] = errors
+    journal.set_record("end", end)
+    return Rest(to)
+
+
+def _causes(error: BaseException | None) -> Iterator[Path]:
+    """Yield the paths of the entries whose failure an exception tells of."""
+    seen: set[int] = set()
+    rest = [error]
+    while rest:
+        error = rest.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        path: Path | None = getattr(error, "__edgeflow_path__", None)
+        if path is not None:
+            yield path
+        rest += [error.__cause__, error.__context__]
+        rest += getattr(error, "exceptions", ())  # of a group
+
+
 def _block(run: Run) -> Rest:
     reason = run.violation or BodyError("the body ended without a result")
-    log.error("%s is blocked: %s", run, reason)
+    if not run.silent:
+        log.error("%s is blocked: %s", run, reason)
     version = run.journal.wiring.version
     run.journal.set_record("end", {"error": describe(reason), "version": version})
     return Rest("blocked")
 
 
-def _passed_over(run: Run) -> BodyError | None:
+def passed_over(run: Run) -> BodyError | None:
     """Say what of its history a body that ended has not asked for, if anything."""
-    if run.journal.replay:
-        entry = run.journal.replay[0]
-        found = f"a completed {entry.path[-1][0]}"
-        return HistoryDiverged(show(entry.path), found, "the end of the body")
-    for entry in run.journal.under_way():
-        if entry.key not in run.waiting:
-            found = f"a {entry.path[-1][0]} under way"
-            return HistoryDiverged(show(entry.path), found, "nothing of that name")
+    for entry in run.journal.replay:
+        asked = entry.key in run.waiting or entry.key in run.skipped
+        if not (asked or run.is_removed(entry.key)):
+            found = f"a completed {entry.path[-1][0]}"
+            return HistoryDiverged(show(entry.path), found, "the end of the body")
+    try:
+        run.verify()
+    except HistoryDiverged as error:
+        return error
     return None
 
 
@@ -118,14 +179,14 @@ def close_body(run: Run) -> None:
             op.future.set_exception(Suspension(f"{run} is suspended"))
     for _ in range(ROUNDS):
         body.run_until_idle()
-        alive = [task for task in body.tasks if not task.done()]
+        alive = [each for each in body.tasks if not each.done()]
         if not alive:
             break
-        for task in alive:
-            task.cancel()
-    for task in body.tasks:
-        if task.done() and not task.cancelled():
-            task.exception()  # seen: nobody need hear that it was never retrieved
+        for each in alive:
+            each.cancel()
+    for each in body.tasks:
+        if each.done() and not each.cancelled():
+            each.exception()  # seen: nobody need hear that it was never retrieved
     run.waiting.clear()
     if task is not None and not ended and _returned(task):
         log.warning(
@@ -134,6 +195,23 @@ def close_body(run: Run) -> None:
             "not everything",
             run,
         )
+
+
+def leave_body(run: Run) -> None:
+    """Let the body end for good, in a run that goes on: with what it undoes."""
+    stop_steps(run)
+    run.over = run.body.closing = True
+    close_body(run)
+    run.over = run.cancelling = False
+    run.violation = None
+    for rest in (run.asked, run.settled, run.executing, run.receivers, run.skipped):
+        rest.clear()
+    run.unawaited.clear()
+    run.journal.replay.clear()
+    run.journal.kept.clear()
+    run.timers = Timers()
+    run.flusher.close_gates()
+    run.body = make_loop(run, run.body.now)
 
 
 def _returned(task: asyncio.Task[Any]) -> bool:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from edgeflow.engine import children
+from edgeflow.engine.committing import resolve
 from edgeflow.errors import EdgeflowError, Fenced, StoreUnavailable
 from edgeflow.events import Event, EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from edgeflow.engine.children import Met
+    from edgeflow.engine.journal import Rest
     from edgeflow.engine.run import Run
     from edgeflow.store import Envelope
+
+    Landed: TypeAlias = tuple[Sequence[Envelope], Sequence[Met]]
 
 
 class Flusher:
@@ -28,13 +34,14 @@ class Flusher:
         self._settings = run.settings
         self._clock = run.clock
         self._host = asyncio.get_running_loop()
-        self._flight: asyncio.Task[Sequence[Envelope]] | None = None
+        self._flight: asyncio.Task[Landed] | None = None
         self._renewal: asyncio.Task[bool] | None = None
         self._renew_at = 0.0
         self.hold(self._settings.lease)
         self._dirty_since: float | None = None
         self._gates: deque[tuple[int, Callable[[], None]]] = deque()
         self._events: deque[tuple[int, Event]] = deque()
+        self._outsiders: list[tuple[int, asyncio.Future[None]]] = []
 
     # --- what waits for a flush -------------------------------------------------
 
@@ -51,6 +58,12 @@ class Flusher:
     def when_durable(self, mark: int, then: Callable[[], None]) -> None:
         """Call `then`, in the run's turn, once change `mark` is durable."""
         self._gates.append((mark, then))
+
+    def written(self, mark: int) -> asyncio.Future[None]:
+        """Give what ends once change `mark` is durable, for those outside the run."""
+        waiter = self._host.create_future()
+        self._outsiders.append((mark, waiter))
+        return waiter
 
     @property
     def gated(self) -> bool:
@@ -94,8 +107,13 @@ class Flusher:
         self.urgent = False
         self._dirty_since = None
         self.hold(rest.lease)
-        self._flight = self._host.create_task(self._journal.flush(rest))
+        self._flight = self._host.create_task(self._write(rest))
         self._flight.add_done_callback(self._landed)
+
+    async def _write(self, rest: Rest) -> Landed:
+        births = children.owed(self._journal)
+        sends = await self._journal.flush(rest)
+        return sends, await children.create(self._journal, births)
 
     def flush_if_due(self) -> None:
         """Flush while code runs, if somebody waits, or much or long enough is dirty."""
@@ -103,6 +121,9 @@ class Flusher:
         if not self._journal.dirty:
             self._dirty_since = None
             self.urgent = False
+            # Written down by a process that is gone, and not done yet.
+            owed = self._journal.births or self._journal.undelivered
+            needed = needed or bool(owed)
         else:
             now = self._clock.now()
             if self._dirty_since is None:
@@ -112,15 +133,20 @@ class Flusher:
         if needed:
             self.flush()
 
-    def _landed(self, task: asyncio.Task[Sequence[Envelope]]) -> None:
+    def _landed(self, task: asyncio.Task[Landed]) -> None:
         self._flight = None
         run = self._run
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:
             run.borrowed = False
-            for message in task.result():
+            sends, births = task.result()
+            for message in sends:
                 self._settings.sent(message.to)
+            children.announce(run, births)
             self.tell()
+            for mark, waiter in self._outsiders:
+                if mark <= self._journal.durable:
+                    resolve(waiter)
             run.advance()
         elif isinstance(error, EdgeflowError):
             run.give_up(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from edgeflow.engine.frames import parse
 from edgeflow.values import dumps
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from edgeflow.engine.frames import Codec
     from edgeflow.engine.journal import Wiring
+    from edgeflow.engine.run import Run
+    from edgeflow.engine.scope import Key
     from edgeflow.store import Envelope
 
 T_co = TypeVar("T_co", covariant=True)
@@ -44,6 +46,18 @@ def unseal(body: bytes, codec: Codec) -> Posted:
     return Posted(**parse(codec.decode(body)))
 
 
+CANCEL = "~cancel/"
+"""How the names begin of the messages by which parents cancel their children."""
+
+TAKEN = "~taken/"
+"""How the names begin of the messages that say that a child's id is taken."""
+
+
+def shown(names: Iterable[str]) -> tuple[str, ...]:
+    """Leave out of some awaited names what is awaited just in case."""
+    return tuple(name for name in names if not name.startswith((CANCEL, TAKEN)))
+
+
 def reply_address(ask: str) -> str:
     """Give the inbox in which the answer to an ask is awaited."""
     return f"~reply/{ask}"
@@ -69,6 +83,28 @@ class Message(Generic[T_co]):
         return self._reply(value)
 
 
+class Receiver(Protocol):
+    """An operation that waits for messages."""
+
+    @property
+    def key(self) -> Key: ...
+
+    @property
+    def since(self) -> float:
+        """When it was asked for, in s since the epoch."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def limit(self) -> int: ...
+
+    def arrived(self, run: Run, messages: list[Envelope]) -> None:
+        """Take the messages that it waited for."""
+        ...
+
+
 class Mailbox:
     """The inbox of a run: read when it is needed, and again when something arrived."""
 
@@ -77,9 +113,12 @@ class Mailbox:
         self._wiring = wiring
         self._instance = instance
         self._inbox = inbox
+        self.has_news = inbox is not None
+        """Whether the parent may have cancelled since this was set to False."""
         self._fetch: asyncio.Task[None] | None = None
         self._again = False
         """Whether something arrived that the answer under way may not hold."""
+        self._is_old = False
 
     @property
     def is_fetching(self) -> bool:
@@ -98,6 +137,8 @@ class Mailbox:
         if self._inbox is None:
             self._inbox = Inbox(())
         self._inbox.refresh(unread)
+        self._is_old = False
+        self.has_news = True
 
     def _fetched(
         self, task: asyncio.Task[None], done: Callable[[BaseException | None], None]
@@ -118,7 +159,13 @@ class Mailbox:
         self, names: Sequence[str], limit: int, now: float
     ) -> list[Envelope] | None:
         """Take the oldest visible messages under these names; None: read it first."""
-        return None if self._inbox is None else self._inbox.take(names, limit, now)
+        if self._inbox is None or self._is_old:
+            return None
+        return self._inbox.take(names, limit, now)
+
+    def outdate(self) -> None:
+        """Have it read again before anything is taken: nobody listened meanwhile."""
+        self._is_old = True
 
     def visible_at(self, names: Iterable[str]) -> float | None:
         """Tell when the next known message under these names can be received."""

@@ -11,48 +11,36 @@ same commit; if it fails for good the run is given up, and the journal with it.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import frames
 from edgeflow.engine.committing import Committer
-from edgeflow.engine.scope import Key, Path, key_of, show
-from edgeflow.errors import JournalDamaged, ValueTooLarge
-from edgeflow.store import Commit, Envelope, Loaded, Status, Store
+from edgeflow.engine.entries import Entries, Entry
+from edgeflow.engine.lines import LineKey, Lines
+from edgeflow.engine.scope import Key, Path, key_of, show, stable_id
+from edgeflow.errors import ValueTooLarge
+from edgeflow.store import Commit, Envelope, Status, Store
 from edgeflow.values import dumps, loads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from edgeflow.clock import Clock
 
-LineKey: TypeAlias = Key | tuple[str, str, None] | str
-"""An entry's identity, ("state", key, None), or the name of a single record."""
-
-SNAPSHOT_FLOOR = 64 * 1024
-"""Bytes of frames below which no snapshot is worth its writing."""
-
-
-@dataclass(slots=True)
-class Entry:
-    """What the journal knows of one operation."""
-
-    key: Key
-    path: Path
-    data: dict[str, Any]
-    mark: int = 0
-    """Which change of the journal this was; 0 for what was loaded."""
-    delivered: bool = False
-
-    @property
-    def status(self) -> str:
-        return str(self.data["status"])
-
-    @property
-    def attempts(self) -> int:
-        return int(self.data.get("attempts", 0))
+SINGLE = {
+    "start",
+    "progress",
+    "end",
+    "cancel",
+    "undo",
+    "checkpoint",
+    "generation",
+    "recovered",
+}
+"""The records of which there is one, each an attribute of the journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +52,8 @@ class Rest:
     awaiting: tuple[str, ...] = ()
     due: float | None = None
     lease: float = field(default=0.0, compare=False)
+    resting: bool = True
+    """Whether no code of the instance runs; else a process that is gone has died."""
 
 
 @dataclass(slots=True)
@@ -72,6 +62,7 @@ class Outbox:
 
     acks: list[str] = field(default_factory=list[str])
     sends: list[Envelope] = field(default_factory=list[Envelope])
+    restored: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 @dataclass(slots=True)
@@ -93,12 +84,22 @@ class Journal:
         self.wiring = wiring
         self.instance = instance
         self.token = token
-        self.entries: dict[Key, Entry] = {}
+        self.entries = Entries()
+        self.kept: dict[Key, Entry] = {}
+        """Outcomes from before a recovery: handed out when they are asked for."""
         self.state: dict[str, bytes] = {}
         """Committed or about to be; replaced, never changed, so drafts can keep it."""
         self.start: dict[str, Any] = {}
         self.progress: Any = None
         self.end: dict[str, Any] = {}
+        self.cancel: dict[str, Any] = {}
+        self.undo: dict[str, Any] = {}
+        self.checkpoint = 0
+        """Completions up to this one are not undone any more."""
+        self.generation = 0
+        """How often entries were forgotten, to be made anew under other keys."""
+        self.recovered = 0
+        """Completions up to this one are kept: they have lost their order."""
         self.header: dict[str, Any] = {}
         self.replay: deque[Entry] = deque()
         """Recorded completions, not yet handed out, in their order."""
@@ -106,97 +107,25 @@ class Journal:
         """The time recorded last: it never goes back."""
         self.seq = 0
         self.deaths = 0
-        self.dirty_bytes = 0
-        self.mark = 0
         self.durable = 0
+        """Which change of the journal was written last."""
         self.written: Rest | None = None
-        self._prev = 0
-        self._completions = 0
-        self._lines: dict[LineKey, bytes] = {}
-        self._dirty: dict[LineKey, bytes] = {}
+        self.completions = 0
+        """How many completions were recorded."""
+        self.prev = 0
         self._outbox = Outbox()
         self.undelivered: dict[str, Envelope] = {}
         """Sent, but not with the commit: to be delivered before they are forgotten."""
+        self.births: dict[str, dict[str, Any]] = {}
+        """Children to be created once their births are durable, by the birth's id."""
         self._committer = Committer(wiring.store, wiring.clock, instance)
-        self._since_snapshot = 0
-        self._snapshot_size = 0
-        self.max_value = wiring.store.limits.max_frame - frames.HEADER_ROOM
+        limits = wiring.store.limits
+        self.max_value = limits.max_frame - frames.HEADER_ROOM
         """The largest JSON of one value, in bytes."""
+        self.lines = Lines(limits.max_group - self.max_value)
 
-    # --- what was written -------------------------------------------------
-
-    @classmethod
-    def load(cls, wiring: Wiring, loaded: Loaded, token: bytes) -> Journal:
-        """Rebuild a journal from its frames.
-
-        Raises:
-            JournalDamaged: if frames are missing, damaged, or of a newer format.
-        """
-        journal = cls(wiring, loaded.head.instance, token)
-        chain = frames.read(loaded.frames, wiring.codec)
-        for line in chain.records():
-            journal._take_in(line)
-        journal.header = chain.header
-        journal.now = chain.header["at"]
-        journal.deaths = chain.header["deaths"]
-        journal.seq = max(loaded.head.seq, chain.last)
-        journal._prev = chain.last
-        journal._measure(loaded, chain)
-        done = (e for e in journal.entries.values() if "n" in e.data)
-        journal.replay = deque(sorted(done, key=lambda entry: entry.data["n"]))
-        if journal.replay:
-            journal._completions = journal.replay[-1].data["n"]
-        return journal
-
-    def _take_in(self, line: bytes) -> None:
-        data = frames.parse(line)
-        if "path" in data:
-            path = tuple((kind, name, at) for kind, name, at in data["path"])
-            entry = Entry(key_of(path), path, data)
-            self.entries[entry.key] = entry
-            self._lines[entry.key] = line
-        elif "state" in data:
-            name = data["state"]
-            if "value" in data:
-                self.state[name] = dumps(data["value"])
-                self._lines["state", name, None] = line
-            else:
-                self.state.pop(name, None)
-                self._lines.pop(("state", name, None), None)
-        elif "outbox" in data:
-            self._take_in_send(data, line)
-        else:
-            name = next(iter(data), "")
-            if name not in {"start", "progress", "end"}:
-                raise JournalDamaged(f"the journal has an odd record: {line[:80]!r}")
-            setattr(self, name, data[name])
-            self._lines[name] = line
-
-    def _take_in_send(self, data: dict[str, Any], line: bytes) -> None:
-        found = data["outbox"]
-        key = ("outbox", found, None)
-        if "to" in data:
-            body = b64decode(data["body"])
-            to, name, at = data["to"], data["name"], data["at"]
-            self.undelivered[found] = Envelope(to, found, name, body, at)
-            self._lines[key] = line
-        else:
-            self.undelivered.pop(found, None)
-            self._lines.pop(key, None)
-
-    def _measure(self, loaded: Loaded, chain: frames.Chain) -> None:
-        first = chain.parts[0].seq
-        count = chain.parts[0].header["part"][1]
-        sizes = {frame.seq: len(frame.body) for frame in loaded.frames}
-        snapshot = range(first, first + count)
-        self._snapshot_size = sum(sizes.get(seq, 0) for seq in snapshot)
-        self._since_snapshot = sum(sizes.values()) - self._snapshot_size
-
-    def under_way(self) -> Iterator[Entry]:
-        """Yield the entries that are neither done nor given up."""
-        for entry in self.entries.values():
-            if entry.status in ("retrying", "started"):
-                yield entry
+    def __repr__(self) -> str:
+        return f"<journal of instance {self.instance!r} at frame {self.seq}>"
 
     @property
     def status(self) -> Status:
@@ -227,15 +156,66 @@ class Journal:
         """
         data: dict[str, Any] = {"path": path, "status": status}
         if completion:
-            data["n"] = self._completions + 1
+            data["n"] = self.completions + 1
+        else:
+            data["after"] = self.completions
+        known = self.entries.get(key)
+        generation = self.generation if known is None else known.data.get("g", 0)
+        if generation:
+            data["g"] = generation
         data["at"] = self.tick()
         data.update(fields)
+        return self._enter(key, path, data)
+
+    def record_again(self, kept: Entry) -> Entry:
+        """Give an outcome that was kept over a recovery its place in the new order."""
+        data = self.lines.parsed(kept.key)
+        del self.kept[kept.key]
+        if data["n"] <= self.checkpoint:
+            data.pop("undo", None)  # its new place is behind the checkpoint
+        data["n"] = self.completions + 1
+        return self._enter(kept.key, kept.path, data)
+
+    def _enter(self, key: Key, path: Path, data: dict[str, Any]) -> Entry:
         self._put(key, data)
-        if completion:
-            self._completions += 1
+        self.completions += "n" in data
         entry = Entry(key, path, data, self.mark)
-        self.entries[key] = entry
+        self.entries.put(entry)
         return entry
+
+    def value(self, key: Key) -> Any:
+        """Read the recorded value of an entry, which its delivery has taken away."""
+        return self.lines.parsed(key).get("value")
+
+    def stable_id(self, key: Key) -> str:
+        """Give the id of what an operation makes: the same in every process (S15)."""
+        known, birth = self.entries.get(key), self.start["birth"]
+        generation = self.generation if known is None else known.data.get("g", 0)
+        parts = (birth, generation, key) if generation else (birth, key)
+        return stable_id(*parts)
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Delete these entries with the next flush."""
+        paths: list[Path] = []
+        for key in keys:
+            entry = self.entries[key]
+            self.entries.drop(key)
+            self.kept.pop(key, None)
+            if self.lines.drop(key):
+                paths.append(entry.path)
+        if paths:
+            self._note("forget", {"forget": paths})
+
+    def prune(self, loop: Path, to: int) -> None:
+        """Delete the turns of a loop up to `to`, but for what an undo may need."""
+        gone = self.entries.prune(key_of(loop), to)
+        written = [self.lines.drop(key) for key in gone]
+        if any(written):
+            self._note("prune", {"prune": loop, "to": to})
+
+    def forget_survivors(self) -> None:
+        """Delete what pruned turns have left for an undo that is not to be any more."""
+        self.forget(list(self.entries.survivors))
 
     def set_state(self, changes: dict[str, bytes | None]) -> None:
         """Take a step's changes of state: encoded values, None for a deleted key."""
@@ -243,8 +223,8 @@ class Journal:
         for name, value in changes.items():
             if value is None:
                 state.pop(name, None)
-                self._put(("state", name, None), {"state": name})
-                self._lines.pop(("state", name, None))
+                self.lines.drop(("state", name, None))
+                self.lines.note(("state", name, None), dumps({"state": name}))
             else:
                 state[name] = value
                 self._put(("state", name, None), {"state": name, "value": loads(value)})
@@ -262,14 +242,14 @@ class Journal:
             )
 
     def set_record(self, name: str, value: Any) -> None:
-        """Set one of the single records: start, progress, end."""
+        """Set one of the records of which there is one: see SINGLE."""
         self._put(name, {name: value})
         setattr(self, name, value)
 
     def send(self, message: Envelope) -> None:
         """Let a message go with the next flush."""
         self._outbox.sends.append(message)
-        self.dirty_bytes += len(message.body)
+        self.lines.bytes += len(message.body)
         if not self.wiring.store.limits.joins_sends:
             self.undelivered[message.id] = message
             body = b64encode(message.body).decode()
@@ -277,25 +257,62 @@ class Journal:
             record |= {"name": message.name, "body": body, "at": message.at}
             self._put(("outbox", message.id, None), record)
 
+    def bear(self, birth: str, record: dict[str, Any]) -> None:
+        """Let a child be created after the next flush; until then it does not rest."""
+        self.births[birth] = record
+        self._put(("birth", birth, None), {"birth": birth, **record})
+
+    def unbear(self, birth: str) -> bool:
+        """Take a birth back; False: it may be written, or the child exists."""
+        if not self.lines.is_new(("birth", birth, None)):
+            return False
+        self.lines.drop(("birth", birth, None))
+        del self.births[birth]
+        return True
+
+    def born(self, birth: str) -> None:
+        """Note that a child was created."""
+        del self.births[birth]
+        self.lines.drop(("birth", birth, None))
+        self.lines.note(("birth", birth, None), dumps({"birth": birth}))
+
     def acknowledge(self, message_id: str) -> None:
         """Let a message leave the inbox with the next flush."""
         self._outbox.acks.append(message_id)
+
+    def restore(self, message_id: str, body: bytes) -> None:
+        """Let a consumed message be unread again with the next flush."""
+        self._outbox.restored[message_id] = body
 
     def _put(self, key: LineKey, data: dict[str, Any]) -> None:
         line = dumps(data)
         if len(line) > self.max_value:
             what = show(data["path"]) if "path" in data else "the value"
             self.check_size(len(dumps(data.get("value"))), what)
-        self.mark += 1
-        self._lines[key] = line
-        self._dirty[key] = line
-        self.dirty_bytes += len(line)
+        self.lines.set(key, line)
+
+    def _note(self, what: str, data: dict[str, Any]) -> None:
+        self.lines.note((what, str(self.mark), None), dumps(data))
 
     # --- flush --------------------------------------------------------------
 
     @property
+    def pending(self) -> dict[Key, Entry]:
+        """The entries that are under way."""
+        return self.entries.pending
+
+    @property
+    def mark(self) -> int:
+        """How many changes there were."""
+        return self.lines.mark
+
+    @property
+    def dirty_bytes(self) -> int:
+        return self.lines.bytes
+
+    @property
     def dirty(self) -> bool:
-        return bool(self._dirty or self._outbox.sends or self._outbox.acks)
+        return bool(self.lines or self._outbox.sends or self._outbox.acks)
 
     async def flush(self, rest: Rest, *, opens: bool = False) -> Sequence[Envelope]:
         """Write everything that is dirty, and how the instance rests, in one commit.
@@ -312,46 +329,42 @@ class Journal:
         await self._committer.commit(commit, owed)
         for message in owed:
             del self.undelivered[message.id]
-            self._put(("outbox", message.id, None), {"outbox": message.id})
-            self._lines.pop(("outbox", message.id, None))
-        self._prev = self.seq = commit.seq + len(commit.frames) - 1
+            key = ("outbox", message.id, None)
+            self.lines.drop(key)
+            self.lines.note(key, dumps({"outbox": message.id}))
+        self.prev = self.seq = commit.seq + len(commit.frames) - 1
         self.durable, self.written = mark, rest
-        if commit.snapshot:
-            self._snapshot_size, self._since_snapshot = size, 0
-        else:
-            self._since_snapshot += size
+        self.lines.wrote(size, snapshot=commit.snapshot)
         return commit.sends
 
-    def _is_snapshot_due(self) -> bool:
-        if self._since_snapshot <= max(SNAPSHOT_FLOOR, self._snapshot_size):
-            return False
-        room = self.wiring.store.limits.max_group - self.max_value
-        return sum(map(len, self._lines.values())) <= room
-
     def _take(self, rest: Rest, *, opens: bool) -> Commit:
-        lines, self._dirty = self._dirty, {}
         outbox, self._outbox = self._outbox, Outbox()
-        self.dirty_bytes = 0
-        if lines:
+        if self.lines:
             self.deaths = 0
         first = self.seq == 0
-        snapshot = not first and self._is_snapshot_due()
+        alone = self.prev == 0  # there is nothing to build on, or it is replaced
+        snapshot = not first and (alone or self.lines.is_snapshot_due)
+        lines = self.lines.take(snapshot=snapshot)
+        now = self.wiring.clock.now()
+        due = now if self.undelivered else rest.due
         header = {
             "at": self.tick(),
+            "n": self.completions,
             "status": rest.status,
             "wake_at": rest.wake_at,
             "awaiting": rest.awaiting,
-            "due": self.now if self.undelivered else rest.due,
+            "due": due,
+            "resting": rest.resting,
             "deaths": self.deaths,
             "version": self.wiring.version,
-            "prev": 0 if snapshot else self._prev,
+            "prev": 0 if snapshot else self.prev,
         }
         store = self.wiring.store
         return Commit(
             seq=self.seq + 1,
             frames=frames.build(
                 header,
-                list((self._lines if snapshot else lines).values()),
+                lines,
                 store.limits.max_frame,
                 self.wiring.codec,
             ),
@@ -362,10 +375,12 @@ class Journal:
             status=rest.status,
             wake_at=rest.wake_at,
             awaiting=rest.awaiting,
-            due=self.wiring.clock.now() if self.undelivered else rest.due,
-            now=self.wiring.clock.now(),
+            due=due,
+            now=now,
             lease=rest.lease,
             worker=self.wiring.worker,
             acks=tuple(outbox.acks),
+            restored=tuple(outbox.restored),
+            restored_bodies=tuple(outbox.restored.values()),
             sends=tuple(outbox.sends),
         )

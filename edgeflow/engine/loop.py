@@ -18,6 +18,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from edgeflow.engine.order import BodyTask, started_together
+from edgeflow.engine.scope import scope
 from edgeflow.errors import BodyError
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     def time(self) -> float:
         """Give the time recorded with the last delivery: the same on replay."""
-        return self.now
+        where = scope.get(None)
+        return self.now if where is None else max(self.now, where.since)
 
     def call_soon(  # type: ignore[override]  # typeshed's *Ts say no more than Any
         self,
@@ -196,7 +198,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        return self.call_at(self.now + delay, callback, *args, context=context)
+        return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]  # typeshed's *Ts say no more than Any
         self,

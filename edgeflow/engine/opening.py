@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.engine import reading
 from edgeflow.engine.failures import info
+from edgeflow.engine.inbox import shown
 from edgeflow.engine.journal import Journal, Rest, Wiring
 from edgeflow.errors import ErrorInfo, JournalDamaged, UnknownInstance
 from edgeflow.outcome import Outcome
@@ -12,7 +14,7 @@ from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
     from edgeflow.engine.inbox import Inbox
-    from edgeflow.store import Loaded
+    from edgeflow.store import Loaded, Status
 
 MAX_CRASHES = 10
 """Deaths in a row, without a new entry, after which an instance is blocked."""
@@ -26,11 +28,14 @@ async def start(
     *,
     token: bytes,
     lease: float | None,
+    replaces: Loaded | None = None,
 ) -> Journal:
     """Make the input durable, before any body code; with a lease, open it as well.
 
+    Of an instance that it replaces nothing is left, in the same commit.
+
     Raises:
-        Fenced: if the id is taken.
+        Fenced: if the id is taken, or by another one than it replaces.
         ValueTooLarge: if the input is above the store's limit; nothing was written.
         StoreUnavailable: if it could not be written.
     """
@@ -44,10 +49,15 @@ async def start(
         "version": wiring.version,
     }
     journal.set_record("start", record)
+    if replaces is not None:
+        journal.seq = replaces.head.seq
+        for message in replaces.messages:
+            journal.acknowledge(message.id)
     if lease is None:
-        await journal.flush(Rest("pending", due=now))
+        await journal.flush(Rest("pending", due=now), opens=replaces is not None)
     else:
-        await journal.flush(Rest("running", due=now, lease=lease), opens=True)
+        rest = Rest("running", due=now, lease=lease, resting=False)
+        await journal.flush(rest, opens=True)
     return journal
 
 
@@ -63,7 +73,7 @@ async def load(wiring: Wiring, instance: str, token: bytes) -> tuple[Journal, Lo
     if loaded is None:
         raise UnknownInstance(instance)
     try:
-        return Journal.load(wiring, loaded, token), loaded
+        return reading.load(wiring, loaded, token), loaded
     except JournalDamaged as error:
         raise JournalDamaged(f"instance {instance!r}: {error}") from error
 
@@ -73,19 +83,38 @@ def settled(journal: Journal, inbox: Inbox) -> Outcome[Any] | None:
     status = journal.status
     if status in TERMINAL or (status == "blocked" and not is_unblocked(journal)):
         return ended(journal)
-    if status != "suspended" or is_due(journal, inbox):
-        return None
     header = journal.header
+    is_asleep = status == "suspended" or (status == "undoing" and header["resting"])
+    if not is_asleep or is_due(journal, inbox):
+        return None
     return Outcome(
-        status, wake_at=header["wake_at"], awaiting=tuple(header["awaiting"])
+        status,
+        error=error_of(journal),
+        wake_at=header["wake_at"],
+        awaiting=shown(header["awaiting"]),
     )
 
 
 def ended(journal: Journal) -> Outcome[Any]:
     """Say how a terminal or blocked instance ended; its output is plain JSON."""
-    error = journal.end.get("error")
-    described = info(error) if error else None
-    return Outcome(journal.status, journal.end.get("output"), described)
+    return Outcome(
+        journal.status,
+        journal.end.get("output"),
+        error_of(journal),
+        undo_errors=undo_errors_of(journal),
+    )
+
+
+def error_of(journal: Journal) -> ErrorInfo | None:
+    """Say why an instance failed or is blocked, or will fail once it is undone."""
+    undoing = journal.undo.get("end", {})
+    error = journal.end.get("error") or undoing.get("error")
+    return info(error) if error else None
+
+
+def undo_errors_of(journal: Journal) -> tuple[ErrorInfo, ...]:
+    """Give the errors of the undos that failed for good."""
+    return tuple(info(error) for error in journal.end.get("undo_errors", ()))
 
 
 def is_unblocked(journal: Journal) -> bool:
@@ -111,12 +140,13 @@ async def take_over(journal: Journal, lease: float) -> ErrorInfo | None:
         Fenced: if somebody else was quicker.
         StoreUnavailable: if it could not be written.
     """
-    if journal.status == "running":
+    if not journal.header["resting"]:
         journal.deaths += 1
     if journal.status == "blocked":
         journal.set_record("end", {})
-    now = journal.tick()
-    await journal.flush(Rest("running", due=now, lease=lease), opens=True)
+    now = journal.wiring.clock.now()
+    status: Status = "undoing" if journal.undo else "running"
+    await journal.flush(Rest(status, due=now, lease=lease, resting=False), opens=True)
     if journal.deaths < MAX_CRASHES:
         return None
     return ErrorInfo(

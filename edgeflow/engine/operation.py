@@ -11,11 +11,11 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from edgeflow.engine.scope import Path, scope
+from edgeflow.engine.scope import Key, Path, key_of, scope
 from edgeflow.errors import BodyError, ValueRefused
 
 if TYPE_CHECKING:
-    from edgeflow.engine.journal import Entry
+    from edgeflow.engine.entries import Entry
     from edgeflow.engine.run import Run
 
 T = TypeVar("T")
@@ -25,17 +25,29 @@ class Op(Generic[T]):
     """One operation that the body waits for."""
 
     kind: ClassVar[str]
+    at_once: ClassVar[bool] = False
+    """Whether it starts in the body when it is asked, also on replay."""
+    takes_kept: ClassVar[bool] = True
+    """Whether an outcome that was kept over a recovery is enough for it."""
 
-    __slots__ = ("future", "key", "name", "path")
+    __slots__ = ("future", "key", "name", "path", "since")
 
-    def __init__(self, run: Run, name: str) -> None:
-        """Take the next identity of this name in the current scope."""
-        where = scope.get(run.root)
-        ordinal = where.take(name)
+    def __init__(self, run: Run, name: str, path: Path | None = None) -> None:
+        """Take the next identity of this name in the current scope, or `path`."""
         self.name = name
-        self.path: Path = (*where.path, (self.kind, name, ordinal))
-        self.key = (*where.key, name, ordinal)
+        if path is None:
+            where = scope.get(run.root)
+            ordinal = where.take(name)
+            self.path: Path = (*where.path, (self.kind, name, ordinal))
+            self.key: Key = (*where.key, name, ordinal)
+        else:
+            self.path, self.key = path, key_of(path)
+        self.since = run.body.time()
+        """When it was asked for, in s since the epoch: the same on replay."""
         self.future: asyncio.Future[T] = run.body.create_future()
+
+    def enter(self, run: Run) -> None:
+        """Start its part in the body, if it is `at_once`; record nothing yet."""
 
     def begin(self, run: Run) -> None:
         """Start it live: the history is verified and holds no outcome of it."""
@@ -57,10 +69,16 @@ class Op(Generic[T]):
         except (BodyError, ValueRefused):
             raise
         except Exception as error:
-            error.__cause__ = error.__context__ = None
+            # As the journal gives it; by `object`, for its class may be frozen.
+            object.__setattr__(error, "__cause__", None)
+            object.__setattr__(error, "__context__", None)
+            object.__setattr__(error, "__edgeflow_path__", self.path)
             self.future.set_exception(error)
         else:
             self.future.set_result(value)
+
+    def leave(self) -> None:
+        """Stop its part in the body, which no longer waits for it."""
 
     def abandon(self, run: Run) -> None:
         """Stop what it does for the body, which no longer waits for it."""
@@ -69,10 +87,26 @@ class Op(Generic[T]):
 class Operation(Coroutine[object, object, T]):
     """A call of an operation: await it once."""
 
-    __slots__ = ("__weakref__", "_generator", "_make", "_number", "name", "run")
+    __slots__ = (
+        "__weakref__",
+        "_generator",
+        "_make",
+        "_number",
+        "_unused",
+        "name",
+        "run",
+    )
 
-    def __init__(self, run: Run, name: str, make: Callable[[], Op[T]]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        name: str,
+        make: Callable[[], Op[T]],
+        unused: Callable[[], None] | None = None,
+    ) -> None:
         """Note that the body holds an operation that is to be awaited.
+
+        `unused` is called if it never is.
 
         Raises:
             BodyError: if it is called elsewhere than in the body.
@@ -86,6 +120,7 @@ class Operation(Coroutine[object, object, T]):
         self.run = run
         self.name = name
         self._make = make
+        self._unused = unused
         self._generator: Generator[Any, Any, T] | None = None
         self._number = next(run.numbers)
         run.unawaited.add(self)
@@ -110,23 +145,34 @@ class Operation(Coroutine[object, object, T]):
         return self._generator.send(value)
 
     def throw(self, *error: Any) -> Any:
-        self.run.unawaited.discard(self)
+        self._put_away()
         if self._generator is None:
             self._generator = self._run()
         return self._generator.throw(*error)
 
-    def close(self) -> None:
+    def _put_away(self) -> None:
         self.run.unawaited.discard(self)
+        if self._unused is not None:
+            self._unused()
+            self._unused = None
+
+    def close(self) -> None:
+        self._put_away()
         if self._generator is not None:
             self._generator.close()
 
     def _run(self) -> Generator[Any, Any, T]:
         run = self.run
         run.unawaited.discard(self)
-        if not run.check_open():
-            yield from run.body.create_future()
-        op = self._make()
-        run.ask(op)
+        try:
+            if not run.check_open():
+                yield from run.body.create_future()
+            op = self._make()
+            run.ask(op)
+        except BaseException:
+            self._put_away()
+            raise
+        self._unused = None
         try:
             return (yield from op.future)
         finally:

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from edgeflow.engine.inbox import Inbox
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgeflow.clock import Alarm, Clock
+    from edgeflow.clock import Alarm
+    from edgeflow.engine.journal import Wiring
     from edgeflow.engine.run import Run
 
 
 class Parking:
     """At most `places` runs; each is woken at its time."""
 
-    def __init__(self, clock: Clock, places: int, wake: Callable[[str], None]) -> None:
+    def __init__(
+        self, wiring: Wiring, places: int, wake: Callable[[str], None]
+    ) -> None:
         """Call `wake` with the id of a run whose time has come."""
-        self._clock = clock
+        self._wiring = wiring
+        self._clock = wiring.clock
         self._places = places
         self._wake = wake
         self._runs: OrderedDict[str, tuple[Run, Alarm | None]] = OrderedDict()
@@ -37,3 +43,21 @@ class Parking:
         _, alarm = self._runs.pop(run.id, (run, None))
         if alarm is not None:
             alarm.cancel()
+
+    async def has_cause(self, run: Run) -> bool:
+        """Tell whether a run at rest has anything to do now."""
+        rest, now = run.resting, self._clock.now()
+        if rest is None or (rest.wake_at is not None and rest.wake_at <= now):
+            return True
+        if not rest.awaiting:
+            return False
+        with self._clock.busy():
+            unread = await self._wiring.store.unread(run.id)
+        visible = Inbox(unread).visible_at(rest.awaiting)
+        return visible is not None and visible <= self._clock.now()
+
+    async def renew(self, run: Run, lease: float) -> bool:
+        """Take the lease of a run again, or with 0 give it back; False: it is lost."""
+        now, token = self._clock.now(), run.journal.token
+        with self._clock.busy():
+            return await self._wiring.store.renew(run.id, token, now, lease)

@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.engine.failures import info
+from edgeflow.engine.inbox import shown
+from edgeflow.engine.opening import error_of, undo_errors_of
 from edgeflow.engine.settings import Body
 from edgeflow.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from edgeflow.clock import Alarm
     from edgeflow.engine.journal import Journal
     from edgeflow.engine.run import Run
     from edgeflow.engine.settings import Settings
+    from edgeflow.engine.undo import Undo
     from edgeflow.errors import BodyError
+
+RESTLESS = {"pending", "suspended", "undoing"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +41,40 @@ class Plan:
     max_running: int = 100
     grace: float = 8.0
     margin: float = 1.0
+    keep_finished: float | None = None
+
+    def stop_before(
+        self, run: Run, began: float, deadline: float | None
+    ) -> Alarm | None:
+        """Have a run suspend in time for a deadline, in seconds from `began`."""
+        if deadline is None:
+            return None
+        grace = min(self.grace, deadline / 5)
+        cut = began + deadline - self.margin
+        return run.clock.call_at(cut - grace, lambda: run.stop(grace))
+
+    def look_at(self, outcome: Outcome[Any], now: float) -> float:
+        """Tell when to look at an instance again that rests like this."""
+        when = now + self.poll
+        if outcome.wake_at is not None:
+            return min(when, outcome.wake_at) if outcome.awaiting else outcome.wake_at
+        if not outcome.awaiting and outcome.status in RESTLESS:
+            return now  # evicted, or changed from outside: due at once
+        return when
 
     def outcome_of(self, run: Run) -> Outcome[Any]:
         """Say how a run rests."""
-        rest, end = run.resting, run.journal.end
+        rest = run.resting
         if rest is None:
             return Outcome("running")
-        if rest.status == "suspended":
-            return Outcome(rest.status, wake_at=rest.wake_at, awaiting=rest.awaiting)
-        error = end.get("error")
-        described = info(error) if error else None
-        outcome: Outcome[Any] = Outcome(rest.status, end.get("output"), described)
+        outcome: Outcome[Any] = Outcome(
+            rest.status,
+            run.journal.end.get("output"),
+            error_of(run.journal),
+            rest.wake_at,
+            shown(rest.awaiting),
+            undo_errors_of(run.journal),
+        )
         return self.decoded(run.journal, outcome)
 
     def decoded(self, journal: Journal, outcome: Outcome[Any]) -> Outcome[Any]:
@@ -63,4 +91,7 @@ def refused(error: BodyError) -> Body:
     def begin(_run: Run) -> Coroutine[Any, Any, Any]:
         raise error
 
-    return Body(begin, lambda value: value)
+    def find_undo(_name: str) -> Undo | None:
+        raise error
+
+    return Body(begin, lambda value: value, find_undo)

@@ -43,6 +43,7 @@ class Poller:
             try:
                 for instance in await worker.claim(worker.plan.max_running):
                     worker.spawn_drive(instance)
+                await worker.retention.sweep_if_due()
             except StoreError as error:
                 log.warning("the worker cannot look for due instances: %s", error)
             except Exception:  # foreign code must not end the worker

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeflow.engine import children
 from edgeflow.engine.journal import Rest
 from edgeflow.errors import BodyError
 
 if TYPE_CHECKING:
     from edgeflow.engine.run import Run
+    from edgeflow.store import Status
 
 
 def rest_of(run: Run) -> Rest:
@@ -19,11 +21,13 @@ def rest_of(run: Run) -> Rest:
     """
     now = run.clock.now()
     if run.is_busy:
-        return Rest("running", due=now, lease=run.settings.lease)
-    names = tuple(dict.fromkeys(awaited(run)))
-    wake_at = earliest(run.timers.next(), run.mailbox.visible_at(names))
-    if run.stopping:
-        return Rest("suspended", wake_at, names, due=run.stopped_at)
+        return at_work(run)
+    idle: Status = "undoing" if run.journal.undo else "suspended"
+    names = awaited(run)
+    every = names_of(run)
+    wake_at = earliest(run.timers.next(), run.mailbox.visible_at(every))
+    if run.eviction is not None:
+        return Rest(idle, wake_at, every, due=run.eviction.at)
     if wake_at is None and not names:
         raise BodyError(
             "the body waits for something that edgeflow does not know and that "
@@ -34,18 +38,32 @@ def rest_of(run: Run) -> Rest:
     if run.linger_until is None:  # it may stay in memory
         near = wake_at is not None and wake_at <= now + run.settings.linger
         lease = run.settings.lease if near else run.settings.linger if names else 0.0
-    return Rest("suspended", wake_at, names, due=wake_at, lease=lease)
+    return Rest(idle, wake_at, every, due=wake_at, lease=lease)
+
+
+def at_work(run: Run) -> Rest:
+    """Say that code of the instance runs, or that it owes something to others."""
+    busy: Status = "undoing" if run.journal.undo else "running"
+    now, lease = run.clock.now(), run.settings.lease
+    return Rest(busy, due=now, lease=lease, resting=False)
 
 
 def next_time(run: Run) -> float | None:
     """Tell when `run.advance` is to be called though nothing else happens."""
     when = None if run.flusher.in_flight else run.linger_until
     if run.executing:
-        when = earliest(when, run.cut_at, run.flusher.next_time())
+        cut_at = None if run.eviction is None else run.eviction.cut_at
+        when = earliest(when, cut_at, run.flusher.next_time())
     if run.can_go_on:
-        names = awaited(run)
+        names = names_of(run)
         when = earliest(when, run.timers.next(), run.mailbox.visible_at(names))
     return when
+
+
+def names_of(run: Run) -> tuple[str, ...]:
+    """Give the names of all messages that make it due: its cancellation too."""
+    cancelled = children.cancel_name(run.journal)
+    return (*dict.fromkeys(awaited(run)), *([cancelled] if cancelled else ()))
 
 
 def awaited(run: Run) -> list[str]:

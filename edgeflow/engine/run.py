@@ -13,15 +13,17 @@ import logging
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.engine import ending
+from edgeflow.engine import children, ending
 from edgeflow.engine.desk import Desk
+from edgeflow.engine.evicting import Eviction
 from edgeflow.engine.failures import info
 from edgeflow.engine.flushing import Flusher
-from edgeflow.engine.inbox import Inbox, Mailbox
+from edgeflow.engine.inbox import Inbox, Mailbox, shown
 from edgeflow.engine.loop import BodyTimer, make_loop
 from edgeflow.engine.ops.sleep import TimerOp
-from edgeflow.engine.resting import next_time, rest_of
+from edgeflow.engine.resting import at_work, next_time, rest_of
 from edgeflow.engine.scope import scope
+from edgeflow.engine.undo import undo_all
 from edgeflow.errors import (
     BodyError,
     DefinitionError,
@@ -44,10 +46,6 @@ REPLAY_SLICE = 256
 """Deliveries after which a long replay lets the host's loop breathe."""
 
 
-HEED_SECONDS = 1.0
-"""How long a cancelled step may take to end before it is left alone."""
-
-
 class Run(Desk):
     """One instance in this process, under a token of its own."""
 
@@ -64,8 +62,10 @@ class Run(Desk):
         `inbox` None: not read yet.
         """
         super().__init__(journal, settings)
+        self.run = self
         self.mailbox = Mailbox(journal.wiring, self.id, inbox)
         self.encode_output = body.encode_output
+        self.find_undo = body.find_undo
         self.body = make_loop(self, journal.start["at"])
         self.failure: BaseException | None = None
         """Why the run was given up: Fenced, StoreUnavailable."""
@@ -73,16 +73,15 @@ class Run(Desk):
         """How the instance rests, once it does."""
         self.borrowed = False
         """Whether the lease was taken without a flush that would give it back."""
-        self.stopping = False
         self._begin = body.begin
         self._rested = rested
         self._host = asyncio.get_running_loop()
         self.flusher = Flusher(self)
         self.task: asyncio.Task[Any] | None = None
         self._ending: Rest | None = None
-        self.stopped_at = 0.0
-        self.cut_at: float | None = None
-        self._was_cut = False
+        self.eviction: Eviction | None = None
+        self._is_cancelled = bool(journal.cancel)
+        """Whether it is durable that the instance is to be cancelled."""
         self._alarm: Alarm | None = None
 
     # --- the heart ------------------------------------------------------------
@@ -105,9 +104,16 @@ class Run(Desk):
         if not self.over:
             self._set_alarm()
 
-    def _turn(self) -> None:  # noqa: C901  one decision after the other, in one place
+    def advance_soon(self) -> None:
+        """Have `advance` called from a callback of its own."""
+        self._host.call_soon(self.advance)
+
+    def _turn(self) -> None:  # noqa: C901, PLR0911, PLR0912  one decision after the other, in one place
         self.resting = None
         if self.task is None and not self._ending:
+            known = self.journal.cancel.get("from") in {"pending", "blocked"}
+            if known and not self.journal.undo:
+                return self._end()  # its body is not entered (any more)
             self.task = self._start()
         for _ in range(REPLAY_SLICE):
             self.body.run_until_idle()
@@ -115,10 +121,16 @@ class Run(Desk):
                 return self._end()
             if self.journal.replay:
                 self.deliver(self.journal.replay.popleft())
+            elif self.cancelling:
+                return self._end()  # whatever the body still waits for
+            elif self._is_cancelled:
+                self._cancel_body()
             elif self.stopping:
                 return self._stop()
-            elif self.asked:  # nothing runs live before the history is verified
-                self._begin_op(self.asked.popleft())
+            elif self.mailbox.has_news and children.heed(self):
+                continue
+            elif self.asked and not self._is_doomed:  # the history is verified
+                self.begin(self.next_asked())
             elif gate := self.flusher.open_gate():
                 gate()
             elif self.settled:
@@ -127,18 +139,29 @@ class Run(Desk):
                 self.deliver(self.settled.popleft()[0])
             elif self._receive() or self._reach_time():
                 continue
+            elif self.journal.births and not self.executing:
+                return self.flusher.flush()
             elif self.is_busy or self.mailbox.is_fetching:
                 self.linger_until = None
                 return self.flusher.flush_if_due()
             else:
                 return self._suspend()
-        self._host.call_soon(self.advance)
+        self.advance_soon()
         return None
 
+    @property
+    def _is_doomed(self) -> bool:
+        """Whether the body begins nothing more: its cancellation is being written."""
+        return bool(self.journal.cancel) and not self.journal.undo
+
     def _start(self) -> asyncio.Task[Any]:
+        begin = self._begin
+        if self.journal.undo:
+            ending.leave_body(self)
+            self._is_cancelled, begin = False, undo_all
         context = copy_context()
         context.run(scope.set, self.root)
-        return self.body.create_task(self._begin(self), context=context)
+        return self.body.create_task(begin(self), context=context)
 
     def _receive(self) -> bool:
         """Give waiting messages to the receive that asked first."""
@@ -163,15 +186,12 @@ class Run(Desk):
         callback()
         return True
 
-    def _begin_op(self, op: Op[Any]) -> None:
-        if self.waiting.get(op.key) is op:
-            op.begin(self)
-
     def drop(self, op: Op[Any]) -> None:
         """Let go of an operation that the body waits for no longer, if it did."""
         if self.waiting.get(op.key) is not op:
             return
         del self.waiting[op.key]
+        op.leave()
         if self.over:
             return
         entry = self.journal.entries.get(op.key)
@@ -204,11 +224,7 @@ class Run(Desk):
 
     def _stop(self) -> None:
         """Come to rest before its time: steps may end, nothing new begins."""
-        if self.executing:
-            if self.cut_at is not None and self.clock.now() >= self.cut_at:
-                self._cut_steps()
-            if self.journal.dirty:
-                self.flusher.flush()
+        if self.eviction is None or not self.eviction.is_over():
             return
         # What waited behind these is in the journal, or is asked for again by replay.
         self.flusher.close_gates()
@@ -218,25 +234,21 @@ class Run(Desk):
         if self._is_written(rest, deaths=self.journal.deaths):
             self._come_to_rest(rest)
 
-    def _cut_steps(self) -> None:
-        """Cancel the running steps; those that do not heed it are left alone."""
-        for op in list(self.executing.values()):
-            op.cut()
-        if self._was_cut:
-            ending.stop_steps(self)
-            self.executing.clear()
-            self._host.call_soon(self.advance)
-        else:
-            self.journal.deaths += 1
-        self._was_cut = True
-        self.cut_at = self.clock.now() + HEED_SECONDS
-
     def _end(self) -> None:
         """Record how the instance ended, flush it, and only then say so."""
         if self._ending is None:
+            if self.journal.births and not self.violation:
+                self.flusher.flush()  # who has ended is never due again
+                return
             self._ending = ending.conclude(self, self.task)
             ending.stop_steps(self)
-        if self._is_written(self._ending, deaths=0):
+            children.concluded(self, self._ending)
+        if not self._is_written(self._ending, deaths=0):
+            return
+        if self._ending.status == "undoing":
+            self._ending, self.task = None, self._start()
+            self.advance_soon()
+        else:
             self._come_to_rest(self._ending)
 
     def _is_written(self, rest: Rest, deaths: int) -> bool:
@@ -252,8 +264,9 @@ class Run(Desk):
     def _come_to_rest(self, rest: Rest) -> None:
         self.resting = rest
         if rest.status == "suspended":
-            self.emit("suspended", wake_at=rest.wake_at, awaiting=rest.awaiting)
-        elif rest.status in ("completed", "failed", "blocked"):
+            awaiting = shown(rest.awaiting)
+            self.emit("suspended", wake_at=rest.wake_at, awaiting=awaiting)
+        elif rest.status in ("completed", "failed", "blocked", "cancelled"):
             error = self.journal.end.get("error")
             self.emit(rest.status, error=info(error) if error else None)
         self.flusher.tell()
@@ -261,13 +274,16 @@ class Run(Desk):
 
     def rest_now(self) -> Rest:
         """Say how the instance rests if it rests now."""
+        if self._ending and self.journal.undelivered:
+            return at_work(self)  # who has ended is never due again, to deliver them
         return self._ending or rest_of(self)
 
     @property
     def is_busy(self) -> bool:
         """Whether something is under way that no rest can interrupt."""
         gated = self.flusher.gated
-        return bool(self.executing or gated or self.settled or self.asked)
+        births = self.journal.births
+        return bool(self.executing or gated or self.settled or self.asked or births)
 
     @property
     def can_go_on(self) -> bool:
@@ -281,9 +297,10 @@ class Run(Desk):
         self.flusher.hold(self.settings.lease)
         self.resting = None
         self.linger_until = None
-        if self.receivers:
+        self.mailbox.outdate()
+        if self.receivers or children.cancel_name(self.journal):
             self.fetch()
-        self._host.call_soon(self.advance)
+        self.advance_soon()
 
     @property
     def finished(self) -> bool:
@@ -305,18 +322,37 @@ class Run(Desk):
             self.give_up(StoreUnavailable(f"{self}: its inbox: {error}"))
         self.advance()
 
+    # --- cancellation ---------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Record that the instance is to end as cancelled; then tell the body."""
+        if self.over or self._ending or self.journal.cancel or self.journal.undo:
+            return
+        now = self.journal.tick()
+        self.journal.set_record("cancel", {"at": now, "from": "running"})
+        self.flusher.when_durable(self.journal.mark, self._accept_cancel)
+        self.advance_soon()
+
+    def _accept_cancel(self) -> None:
+        self._is_cancelled = True
+
+    def _cancel_body(self) -> None:
+        self.cancelling = True
+        if self.task is not None:
+            self.task.cancel()
+
     # --- eviction and the end -------------------------------------------------------
 
     def stop(self, grace: float) -> None:
         """Suspend at the next durable point; steps get `grace` seconds to end."""
-        if self.stopping or self.over:
-            return
-        self.stopping = True
-        self.stopped_at = self.clock.now()
-        self.cut_at = self.stopped_at + grace
-        for op in self.executing.values():
-            op.tell_to_stop()
-        self._host.call_soon(self.advance)
+        if not self.stopping and not self.over:
+            self.eviction = Eviction(self, grace)
+            self.advance_soon()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is to rest before its time."""
+        return self.eviction is not None
 
     @property
     def refuses_steps(self) -> bool:

@@ -22,10 +22,23 @@ Path: TypeAlias = tuple[Segment, ...]
 class Scope:
     """A block of a body; counts the names used in it."""
 
-    __slots__ = ("_counts", "_random", "key", "path", "seed")
+    __slots__ = (
+        "_closed",
+        "_counts",
+        "_outer",
+        "_random",
+        "key",
+        "path",
+        "seed",
+        "since",
+    )
 
-    def __init__(self, path: Path, seed: str) -> None:
+    def __init__(self, path: Path, seed: str, outer: Scope | None = None) -> None:
         """Make a scope at `path`; `seed` is the instance's own."""
+        self._outer = outer
+        self._closed = False
+        self.since: float = 0.0 if outer is None else outer.since
+        """When it began, in s since the epoch, if that is not the time of the body."""
         self.path = path
         self.key = key_of(path)
         self.seed = seed
@@ -38,9 +51,26 @@ class Scope:
         self._counts[name] = ordinal + 1
         return ordinal
 
+    def used(self, name: str) -> int:
+        """Tell how often a name was used."""
+        return self._counts.get(name, 0)
+
     def inner(self, kind: str, name: str) -> Scope:
         """Open a scope within this one."""
-        return Scope((*self.path, (kind, name, self.take(name))), self.seed)
+        return self.at((kind, name, self.take(name)))
+
+    def at(self, segment: Segment) -> Scope:
+        """Open the scope within this one that this segment names."""
+        return Scope((*self.path, segment), self.seed, self)
+
+    def close(self) -> None:
+        """Refuse what is still done in it: it was cancelled."""
+        self._closed = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it, or one around it, was cancelled."""
+        return self._closed or (self._outer is not None and self._outer.is_closed)
 
     @property
     def random(self) -> Random:
@@ -84,3 +114,34 @@ def checked_name(name: object, what: str) -> str:
     if "\0" in name:
         raise DefinitionError(f"the name of {what} holds NUL: {name!r}")
     return name
+
+
+MAX_ID = 255
+
+
+def checked_message(name: object, what: str = "a message") -> str:
+    """Refuse the name, or id, of a message that users cannot send.
+
+    Raises:
+        DefinitionError: if it cannot be stored, or is edgeflow's own.
+    """
+    found = checked_name(name, what)
+    if found.startswith("~"):
+        raise DefinitionError(f"{what} must not start with '~': {found!r}")
+    return found
+
+
+def checked_id(instance: object) -> str:
+    """Refuse an id that a store cannot hold.
+
+    Raises:
+        DefinitionError: if it is no string, empty, too long, or edgeflow's own.
+    """
+    found = checked_name(instance, "an instance")
+    if len(found) > MAX_ID:
+        raise DefinitionError(
+            f"an id has {MAX_ID} characters at most, not {len(found)}"
+        )
+    if found.startswith("~"):
+        raise DefinitionError(f"ids that start with '~' are edgeflow's own: {found!r}")
+    return found

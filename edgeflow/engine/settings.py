@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edgeflow.engine.observing import Observers
     from edgeflow.engine.run import Run
     from edgeflow.engine.threads import Threads
+    from edgeflow.engine.undo import Undo
 
 Durability: TypeAlias = Literal["step", "behind", "suspend"]
 
@@ -22,8 +23,10 @@ class Settings:
     threads: Threads
     chance: Callable[[], float]
     """A random number in 0 to 1, for jitter."""
-    sent: Callable[[str], None]
+    sent: Callable[[str], None] = lambda _to: None
     """Hears whom a flush has sent a message."""
+    born: Callable[[str, str], None] = lambda _parent, _child: None
+    """Hears of the parent and the id of each child that is there now."""
     observers: Observers
     resources: Any = None
     durability: Durability = "step"
@@ -43,3 +46,5 @@ class Body:
     """Decodes the input and calls the function."""
     encode_output: Callable[[Any], Any]
     """Makes what the function returned plain JSON."""
+    find_undo: Callable[[str], Undo | None]
+    """Finds an undo by the name that the journal holds."""

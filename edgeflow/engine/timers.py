@@ -30,9 +30,9 @@ class Timers:
             self._heap = [item for item in self._heap if self._is_live(item)]
             heapify(self._heap)
 
-    def cancel(self, key: Key) -> None:
-        """Forget the time of a key, if it has one."""
-        self._live.pop(key, None)
+    def cancel(self, key: Key) -> bool:
+        """Forget the time of a key; tell whether it had one."""
+        return self._live.pop(key, None) is not None
 
     def next(self) -> float | None:
         """Give the earliest time, or None."""

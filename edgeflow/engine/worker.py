@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import opening
+from edgeflow.engine.attending import Families
 from edgeflow.engine.bells import Bells
 from edgeflow.engine.committing import sleep, to_the_end
 from edgeflow.engine.inbox import Inbox
+from edgeflow.engine.openings import Openings
 from edgeflow.engine.parking import Parking
 from edgeflow.engine.plan import Plan, refused
 from edgeflow.engine.poller import Poller
+from edgeflow.engine.retention import Retention
 from edgeflow.engine.run import Run
 from edgeflow.engine.scope import show
 from edgeflow.engine.waiters import Waiters
@@ -32,8 +35,8 @@ from edgeflow.store import TERMINAL
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from edgeflow.clock import Alarm
     from edgeflow.engine.journal import Journal, Wiring
+    from edgeflow.store import Loaded
 
 log = logging.getLogger("edgeflow")
 
@@ -48,14 +51,18 @@ class Worker:
         self.serving = False
         self.bells = Bells(wiring.clock)
         self._clock = wiring.clock
-        self._runs: dict[str, Run] = {}
-        self._parking = Parking(wiring.clock, plan.max_parked, self.ring)
+        self.runs: dict[str, Run] = {}
+        self._parking = Parking(wiring, plan.max_parked, self.ring)
         self._attended: defaultdict[str, int] = defaultdict(int)
-        self._opening: dict[str, asyncio.Task[Run | Outcome[Any]]] = {}
+        self.openings = Openings()
         self._waiters = Waiters()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._poller = Poller(self)
+        self.families = Families(self)
+        self.retention = Retention(wiring, plan.keep_finished)
         self._draining = False
+        self.revising: Counter[str] = Counter()
+        """Instances that this process changes from outside, and so may fence itself."""
 
     # --- driving --------------------------------------------------------------
 
@@ -66,24 +73,31 @@ class Worker:
         value: Any,
         *,
         run: bool,
+        replaces: Loaded | None = None,
     ) -> None:
         """Make a new instance durable; with `run`, open it here at once.
 
         Raises:
-            Fenced: if the id is taken.
+            Fenced: if the id is taken, or by another one than it replaces.
         """
-        while (other := self._opening.get(instance)) is not None:
-            await asyncio.wait([other])
-        await self._open(instance, self._create(instance, workflow, value, run=run))
+        await self.openings.over(instance)
+        lease = self.plan.lease if run else None
+        started = opening.start(
+            self.wiring,
+            instance,
+            workflow,
+            value,
+            token=self.plan.token(),
+            lease=lease,
+            replaces=replaces,
+        )
+        creating = self._create(started, run=run)
+        await self.openings.share(instance, creating, is_new=True)
 
     async def _create(
-        self, instance: str, workflow: str, value: Any, *, run: bool
+        self, started: Coroutine[Any, Any, Journal], *, run: bool
     ) -> Run | Outcome[Any]:
-        lease = self.plan.lease if run else None
-        token = self.plan.token()
-        journal = await opening.start(
-            self.wiring, instance, workflow, value, token=token, lease=lease
-        )
+        journal = await started
         return self._begin(journal, None) if run else Outcome("pending")
 
     async def drive(
@@ -102,10 +116,11 @@ class Worker:
             UnknownInstance: if there is none.
             StoreUnavailable: if it could not be flushed.
         """
-        began, run = self._clock.now(), self._runs.get(instance)
+        await self.openings.created(instance)
+        began, run = self._clock.now(), self.runs.get(instance)
         if run is None:
             load = self._load(instance, take_over=take_over)
-            found = await self._open(instance, load)
+            found = await self.openings.share(instance, load)
             if isinstance(found, Outcome):
                 return found
             run = found
@@ -113,45 +128,40 @@ class Worker:
             if not run.over:
                 return self.plan.outcome_of(run)
             return await self.drive(instance, deadline, take_over=take_over)
-        alarm = self._set_deadline(run, began, deadline)
+        alarm = self.plan.stop_before(run, began, deadline)
         try:
-            return await self._next_outcome(run)
+            return await self.next_outcome(run)
         finally:
             if alarm is not None:
                 alarm.cancel()
 
-    def _set_deadline(
-        self, run: Run, began: float, deadline: float | None
-    ) -> Alarm | None:
-        if deadline is None:
-            return None
-        grace = min(self.plan.grace, deadline / 5)
-        cut = began + deadline - self.plan.margin
-        return self._clock.call_at(cut - grace, lambda: run.stop(grace))
-
-    async def attend(self, instance: str) -> Outcome[Any]:
-        """Drive an instance to its end, staying here over its waits.
+    async def attend(self, instance: str, *, take_over: bool = True) -> Outcome[Any]:
+        """Drive an instance to its end, with its children, staying over its waits.
 
         Raises:
             Fenced: if another process took it over.
             StoreUnavailable: if it could not be flushed.
         """
         self._attended[instance] += 1
+        if (run := self.runs.get(instance)) is not None:
+            self.families.meet(run.journal)
         try:
             while True:
-                outcome = await self.drive(instance)
+                outcome = await self.drive(instance, take_over=take_over)
                 if outcome.status in TERMINAL or outcome.status == "blocked":
                     return outcome
+                take_over |= self.families.is_left(instance, outcome)
                 await self._until_due(instance, outcome)
         finally:
             self._attended[instance] -= 1
             if not self._attended[instance]:
                 del self._attended[instance]
+                await to_the_end(self.families.part(instance))
             await to_the_end(self._leave(instance))
 
     async def _leave(self, instance: str) -> None:
         """Put a run away that nobody waits for any more, at its next durable point."""
-        run = self._runs.get(instance)
+        run = self.runs.get(instance)
         if run is None or self._keeps(run) or self._waiters.any(instance):
             return
         if run.resting is not None:
@@ -159,26 +169,21 @@ class Worker:
         else:
             run.stop(self.plan.grace)
             with suppress(Fenced, StoreError):  # the run is given up, and logs it
-                await self._next_outcome(run)
+                await self.next_outcome(run)
 
     async def _until_due(self, instance: str, outcome: Outcome[Any]) -> None:
         """Wait for the wake time, a message from this process, or the next look."""
         now = self._clock.now()
-        when = now + self.plan.poll
-        if outcome.wake_at is not None:
-            when = min(when, outcome.wake_at) if outcome.awaiting else outcome.wake_at
-        elif not outcome.awaiting and outcome.status == "suspended":
-            when = now  # evicted: due at once
+        when = self.plan.look_at(outcome, now)
         idle = outcome.wake_at is None or when < outcome.wake_at
         await self.bells.wait(instance, max(0.0, when - now), idle=idle)
 
     def ring(self, name: str) -> None:
         """Tell that something happened to this instance or address: look at it."""
         self.bells.ring(name)
-        opening = self._opening.get(name)
-        if opening is not None:  # it may have looked into the inbox already
-            opening.add_done_callback(lambda _: self.ring(name))
-        run = self._runs.get(name)
+        # An opening may have looked into the inbox already.
+        self.openings.then(name, lambda: self.ring(name))
+        run = self.runs.get(name)
         if run is None or run.over or self._draining:
             return
         if run.resting is None:
@@ -187,19 +192,6 @@ class Worker:
             self.spawn_drive(name, take_over=False)
 
     # --- opening and resuming ---------------------------------------------------
-
-    async def _open(
-        self, instance: str, work: Coroutine[Any, Any, Run | Outcome[Any]]
-    ) -> Run | Outcome[Any]:
-        """Open an instance once for all who ask, though each of them be cancelled."""
-        task = self._opening.get(instance)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(work)
-            self._opening[instance] = task
-            task.add_done_callback(lambda _: self._opening.pop(instance, None))
-        else:
-            work.close()
-        return await asyncio.shield(task)
 
     async def _load(self, instance: str, *, take_over: bool) -> Run | Outcome[Any]:
         try:
@@ -210,6 +202,7 @@ class Worker:
             return Outcome(
                 "blocked", error=ErrorInfo("JournalDamaged", str(error), None)
             )
+        self.families.meet(journal)
         inbox = Inbox(loaded.messages)
         outcome = opening.settled(journal, inbox)
         if outcome is not None:
@@ -227,19 +220,15 @@ class Worker:
         if trouble is not None:
             body = refused(BodyError(trouble.message))
         run = Run(journal, body, self.plan.settings(workflow), inbox, self._rested)
-        self._runs[run.id] = run
+        self.runs[run.id] = run
         asyncio.get_running_loop().call_soon(run.advance)
         return run
 
     async def _wake(self, run: Run) -> bool:
         """Resume a run that has something to do; False: it has not, or is lost."""
-        if not await self._has_cause(run):
+        if not await self._parking.has_cause(run):
             return run.resting is None and not run.over
-        now, journal = self._clock.now(), run.journal
-        with self._clock.busy():
-            ours = await self.wiring.store.renew(
-                run.id, journal.token, now, self.plan.lease
-            )
+        ours = await self._parking.renew(run, self.plan.lease)
         if run.over or run.resting is None:
             return not run.over
         if not ours:
@@ -249,24 +238,14 @@ class Worker:
         run.resume()
         return True
 
-    async def _has_cause(self, run: Run) -> bool:
-        rest, now = run.resting, self._clock.now()
-        if rest is None or (rest.wake_at is not None and rest.wake_at <= now):
-            return True
-        if not run.receivers:
-            return False
-        with self._clock.busy():
-            unread = await self.wiring.store.unread(run.id)
-        visible = Inbox(unread).visible_at(rest.awaiting)
-        return visible is not None and visible <= self._clock.now()
-
     # --- rest ---------------------------------------------------------------------
 
     def _rested(self, run: Run) -> None:
         """Take note that a run came to rest, ended, or was given up."""
         if run.failure is not None:
             self._forget(run)
-            self._answer(run.id, run.failure)
+            ours = isinstance(run.failure, Fenced) and self.revising[run.id] > 0
+            self._answer(run.id, Outcome("pending") if ours else run.failure)
             return
         outcome = self.plan.outcome_of(run)
         if run.borrowed:
@@ -280,16 +259,16 @@ class Worker:
 
     def _keeps(self, run: Run) -> bool:
         serving = self.serving and not self._draining
-        return serving or self._attended.get(run.id, 0) > 0
+        return serving or self.attends(run.id)
+
+    def attends(self, instance: str) -> bool:
+        """Tell whether somebody here waits for the end of an instance."""
+        return self._attended.get(instance, 0) > 0
 
     async def _give_back(self, run: Run) -> None:
         run.borrowed = False
-        now, token = self._clock.now(), run.journal.token
-        try:
-            with self._clock.busy():
-                await self.wiring.store.renew(run.id, token, now, 0.0)
-        except StoreError:
-            return  # the lease ends by itself
+        with suppress(StoreError):  # the lease ends by itself
+            await self._parking.renew(run, 0.0)
 
     def _drop(self, run: Run) -> None:
         run.put_away()
@@ -297,10 +276,16 @@ class Worker:
 
     def _forget(self, run: Run) -> None:
         self._parking.leave(run)
-        if self._runs.get(run.id) is run:
-            del self._runs[run.id]
+        if self.runs.get(run.id) is run:
+            del self.runs[run.id]
 
-    async def _next_outcome(self, run: Run) -> Outcome[Any]:
+    async def next_outcome(self, run: Run) -> Outcome[Any]:
+        """Wait until a run rests, has ended, or was given up.
+
+        Raises:
+            Fenced: if another process took it over.
+            StoreUnavailable: if it could not be flushed.
+        """
         if run.failure is not None:
             raise run.failure
         if run.resting is not None:
@@ -324,7 +309,7 @@ class Worker:
 
     async def claim(self, limit: int, since: float | None = None) -> list[str]:
         """Take instances that are due now, or since some time."""
-        busy = sum(1 for run in self._runs.values() if run.resting is None)
+        busy = sum(1 for run in self.runs.values() if run.resting is None)
         free = min(limit, self.plan.max_running - busy)
         if free <= 0:
             return []
@@ -333,8 +318,18 @@ class Worker:
         when = now if since is None else since
         lease = self.plan.lease + now - when
         with self._clock.busy():
-            found = await wiring.store.claim(when, free, lease, wiring.worker)
-        return list(found)
+            found = list(await wiring.store.claim(when, free, lease, wiring.worker))
+        for instance in found:
+            await self._check(instance)
+        return found
+
+    async def _check(self, instance: str) -> None:
+        """Drop a run at rest that is due without a cause: another process wrote."""
+        run = self.runs.get(instance)
+        if run is not None and not await self._parking.has_cause(run):
+            ours = await self._parking.renew(run, self.plan.lease)
+            if not ours and run.resting is not None:
+                self._drop(run)
 
     async def drive_all(self, instances: list[str]) -> list[Outcome[Any]]:
         """Drive some instances; one that cannot be driven does not stop the others."""
@@ -346,15 +341,26 @@ class Worker:
 
         Each as its path, the attempt, and since when in s since the epoch.
         """
-        run = self._runs.get(instance)
+        run = self.runs.get(instance)
         ops = [] if run is None or run.over else list(run.executing.values())
         return [
             (show(op.path), op.number, op.attempt.began) for op in ops if op.attempt
         ]
 
+    # --- outsiders ------------------------------------------------------------------
+
+    def overtaken(self, journal: Journal) -> None:
+        """Put away what runs here of an instance that was changed from outside."""
+        run, rest = self.runs.get(journal.instance), journal.written
+        if rest is not None and run is not None and run.journal.seq < journal.seq:
+            self._drop(run)
+            self._waiters.answer(run.id, Outcome(rest.status))
+        self.bells.ring(journal.instance)
+        self.bells.ring("")
+
     def forget(self, instance: str) -> None:
         """Put an instance away that was deleted."""
-        run = self._runs.get(instance)
+        run = self.runs.get(instance)
         if run is not None:
             run.give_up(Fenced(instance))
 
@@ -378,18 +384,17 @@ class Worker:
         """Suspend everything, each at its next durable point, and put it away."""
         self._draining = True
         await self._poller.stop()
-        for run in list(self._runs.values()):
+        for run in list(self.runs.values()):
             if run.resting is not None:
                 self._drop(run)
             else:
                 run.stop(self.plan.grace)
-        while self._runs or self._opening or self._tasks:
-            pending = [self._next_outcome(run) for run in self._runs.values()]
-            await asyncio.gather(
-                *pending, *self._opening.values(), *self._tasks, return_exceptions=True
-            )
+        while self.runs or self.openings.tasks or self._tasks:
+            pending = [self.next_outcome(run) for run in self.runs.values()]
+            others = (*self.openings.tasks.values(), *self._tasks)
+            await asyncio.gather(*pending, *others, return_exceptions=True)
             await asyncio.sleep(0)  # what is done already yields to nobody
-            for run in list(self._runs.values()):
+            for run in list(self.runs.values()):
                 run.stop(self.plan.grace)
         self.serving = self._draining = False
         await sleep(self._clock, 0)

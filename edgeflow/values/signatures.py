@@ -56,6 +56,17 @@ class Signature:
         """
         return self._converter("return", self._returns, f"the result of {self._name}")
 
+    def returns(self) -> object:
+        """Return the annotation of the result itself; `Any` if there is none.
+
+        Raises:
+            DefinitionError: if it cannot be resolved.
+        """
+        if self._returns is Parameter.empty:
+            return Any
+        place = f"the result of {self._name}"
+        return resolve(self._returns, _scope(self._function, place))
+
     @property
     def _name(self) -> str:
         inner: object = _innermost(self._function)

@@ -16,6 +16,7 @@ from edgeflow import (
     current_step,
     step,
 )
+from edgeflow.engine import reading
 from edgeflow.engine.frames import FORMAT, PlainCodec
 from edgeflow.engine.journal import Journal, Rest, Wiring
 from edgeflow.errors import Fenced, JournalDamaged, StoreUnavailable, ValueTooLarge
@@ -66,7 +67,7 @@ def note(journal: Journal, name: str, value: object = None) -> None:
 async def load(store: Store) -> Journal:
     loaded = await store.load("i")
     assert loaded is not None
-    return Journal.load(wiring(store), loaded, b"u" * 16)
+    return reading.load(wiring(store), loaded, b"u" * 16)
 
 
 def values(journal: Journal) -> dict[Any, object]:

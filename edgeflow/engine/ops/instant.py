@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgeflow.engine.inbox import Posted, reply_address
 from edgeflow.engine.operation import Op
-from edgeflow.engine.scope import stable_id
 from edgeflow.errors import Unencodable
 from edgeflow.values import converter, dumps
 
@@ -71,7 +70,7 @@ class SendOp(InstantOp):
             body=self.encode(run, self.body, where), sent_at=run.journal.tick()
         )
         at = 0.0 if self.delay is None else posted.sent_at + self.delay
-        key = stable_id(run.journal.start["birth"], self.key)
+        key = run.journal.stable_id(self.key)
         run.post(self.to, key, self.message_name, posted, at)
 
 

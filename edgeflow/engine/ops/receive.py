@@ -29,7 +29,7 @@ R = TypeVar("R")
 class Receiving(Op[R], Generic[R, T]):
     """Waits for messages under some names, until a deadline."""
 
-    __slots__ = ("converter", "deadline", "limit", "names", "run")
+    __slots__ = ("began", "converter", "deadline", "limit", "names", "run")
 
     def __init__(  # noqa: PLR0917  the words of ctx.receive
         self,
@@ -46,24 +46,33 @@ class Receiving(Op[R], Generic[R, T]):
         self.names = names
         self.converter = converter
         self.deadline = deadline
+        self.began = run.body.now
         self.limit = limit
 
     def begin(self, run: Run) -> None:
-        run.receivers[self.key] = self
+        run.wait_for(self)
         if self.deadline is not None:
-            run.timers.set(self.key, self.deadline, lambda: self._late(run))
+            entry, late = run.journal.entries.get(self.key), 0.0
+            if entry is not None and entry.status == "again":  # after a recovery
+                late = max(0.0, entry.data["at"] - self.began)
+            run.timers.set(self.key, self.deadline + late, lambda: self._late(run))
 
     def abandon(self, run: Run) -> None:
-        run.receivers.pop(self.key, None)
+        if self._end(run):
+            run.journal.record(self.path, "cancelled", key=self.key, completion=False)
+
+    def _end(self, run: Run) -> bool:
+        """Wait no longer; tell whether it did."""
         run.timers.cancel(self.key)
+        return run.receivers.pop(self.key, None) is not None
 
     def _late(self, run: Run) -> None:
-        run.receivers.pop(self.key, None)
+        self._end(run)
         run.complete(self, value=[])
 
     def arrived(self, run: Run, messages: list[Envelope]) -> None:
         """Record messages as received: they leave the inbox with the same flush."""
-        self.abandon(run)
+        self._end(run)
         value: list[dict[str, Any]] = []
         for message in messages:
             posted = unseal(message.body, run.journal.wiring.codec)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from edgeflow.engine.operation import Op
 
 if TYPE_CHECKING:
-    from edgeflow.engine.journal import Entry
+    from edgeflow.engine.entries import Entry
     from edgeflow.engine.loop import BodyTimer
     from edgeflow.engine.run import Run
 
@@ -31,7 +31,8 @@ class SleepOp(Op[None]):
         pass
 
     def abandon(self, run: Run) -> None:
-        run.timers.cancel(self.key)
+        if run.timers.cancel(self.key):
+            run.journal.record(self.path, "cancelled", key=self.key, completion=False)
 
 
 class TimerOp(Op[None]):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from edgeflow.engine.attempt import Attempt, StepContext
 from edgeflow.engine.failures import describe, info, rebuild
 from edgeflow.engine.operation import Op
-from edgeflow.engine.scope import show, stable_id
+from edgeflow.engine.scope import show
 from edgeflow.errors import (
     BodyError,
     HistoryDiverged,
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeflow.engine.run import Run
+    from edgeflow.engine.scope import Path
     from edgeflow.engine.settings import Durability
+    from edgeflow.engine.undo import Undo
     from edgeflow.values import Converter
 
 T = TypeVar("T")
@@ -47,6 +49,8 @@ class StepOptions:
     """None: that of the workflow, else of the app."""
     at_most_once: bool = False
     raises: tuple[type[Exception], ...] = ()
+    undo: Undo | None = None
+    """What takes its effect back if the instance fails or is cancelled."""
 
     @property
     def policy(self) -> Retry:
@@ -82,9 +86,10 @@ class StepOp(Op[T]):
         converter: Converter[T],
         *,
         plain: bool,
+        path: Path | None = None,
     ) -> None:
         """Prepare a call; `plain` functions run in a thread."""
-        super().__init__(run, options.name)
+        super().__init__(run, options.name, path)
         self.options = options
         self.call = call
         self.converter = converter
@@ -147,7 +152,7 @@ class StepOp(Op[T]):
             workflow=run.workflow_name,
             name=self.name,
             attempt=self.number,
-            key=stable_id(run.journal.start["birth"], self.key),
+            key=run.journal.stable_id(self.key),
             resources=run.settings.resources,
             deadline=None if timeout is None else now + timeout,
             draft=draft,
@@ -200,6 +205,7 @@ class StepOp(Op[T]):
     def _succeed(
         self, run: Run, value: Any, changes: dict[str, bytes | None], took: float
     ) -> None:
+        undo = self.options.undo
         entry = run.journal.record(
             self.path,
             "completed",
@@ -207,6 +213,7 @@ class StepOp(Op[T]):
             attempts=self.number,
             took=took,
             value=value,
+            **(undo.record() if undo else {}),
         )
         if changes:
             run.journal.set_state(changes)
