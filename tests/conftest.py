@@ -1,13 +1,15 @@
-"""What all tests share: a store of each kind, and how hard Hypothesis tries."""
+"""What all tests share: a store of each kind, a world of processes, Hypothesis."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
+from edgeflow import App, StoreUnavailable
 from edgeflow_memory import MemoryStore
 from edgeflow_sqlite import SqliteStore
 
@@ -15,10 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from edgeflow.store import Store
+    from edgeflow import EntryInfo, Handle, Info, Outcome, Workflow
+    from edgeflow.store import Commit, Committed, Store
 
 # Its asserts explain themselves only if pytest rewrites the module.
 pytest.register_assert_rewrite("edgeflow.testing")
+
+from edgeflow.testing.clock import VirtualClock  # noqa: E402  rewritten by now
+from edgeflow.testing.recorder import RecordingStore  # noqa: E402
 
 STORES = os.environ.get("EDGEFLOW_STORES", "memory,sqlite").split(",")
 
@@ -27,6 +33,28 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
 )
+
+ON_SQLITE = ("cli/", "crash/", "stores/test_sqlite", "test_examples", "test_readme")
+"""Tests that have SQLite in them whatever EDGEFLOW_STORES says."""
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Run each test that takes no store once, where the matrix has a run per store."""
+    if len(STORES) > 1:
+        return
+    home = config.rootpath / "tests"
+    here: list[pytest.Item] = []
+    elsewhere: list[pytest.Item] = []
+    for item in items:
+        place = item.path.relative_to(home).as_posix()
+        case = getattr(item, "callspec", None)
+        takes_store = case is not None and STORES[0] in map(str, case.params.values())
+        kind = "sqlite" if place.startswith(ON_SQLITE) else "memory"
+        (here if takes_store or kind in STORES else elsewhere).append(item)
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = here
 
 
 def make_store(kind: str, folder: Path) -> Store:
@@ -45,3 +73,125 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     made = make_store(request.param, tmp_path)
     yield made
     await made.close()
+
+
+class Shared(RecordingStore):
+    """One database for several Apps, each of which stands for a process."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self._opening: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self.inner.open())
+        await asyncio.shield(self._opening)
+
+    async def close(self) -> None:
+        pass
+
+
+class Killed(StoreUnavailable):
+    """The process is gone: it writes nothing any more."""
+
+
+class Mortal(Shared):
+    """The store as seen by a process that can be killed."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.dead = False
+
+    async def commit(self, instance: str, commit: Commit) -> Committed:
+        if self.dead:
+            raise Killed
+        return await super().commit(instance, commit)
+
+
+class World:
+    """A database and a clock that outlive every process."""
+
+    START = 1_700_000_000.0
+
+    def __init__(self, store: Store) -> None:
+        self.store = Shared(store)
+        self.clock = VirtualClock(self.START)
+        self.mortals: list[Mortal] = []
+
+    def process(
+        self,
+        *workflows: Workflow[Any, Any],
+        store: Store | None = None,
+        **settings: Any,
+    ) -> App:
+        """A fresh process: it knows nothing but what is in the store."""
+        return App(
+            store or self.store, clock=self.clock, workflows=workflows, **settings
+        )
+
+    def mortal(self, *workflows: Workflow[Any, Any], **settings: Any) -> App:
+        """A process that `kill` ends."""
+        self.mortals.append(Mortal(self.store))
+        return self.process(*workflows, store=self.mortals[-1], **settings)
+
+    def kill(self) -> None:
+        """Let the last mortal process write nothing any more."""
+        self.mortals[-1].dead = True
+
+    def handle(self, instance: str = "i") -> Handle[Any]:
+        """A handle in a process that runs nothing."""
+        return self.process().handle(instance)
+
+    async def start(
+        self, workflow: Workflow[Any, Any], input: object = None, instance: str = "i"
+    ) -> None:
+        await self.process(workflow).start(workflow, input, id=instance)
+
+    async def drive(
+        self, workflow: Workflow[Any, Any], instance: str = "i"
+    ) -> Outcome[Any]:
+        return await self.process(workflow).drive(instance)
+
+    async def run_due(self, *workflows: Workflow[Any, Any]) -> list[Outcome[Any]]:
+        return await self.process(*workflows).run_due()
+
+    async def later(
+        self, workflow: Workflow[Any, Any], seconds: float = 60
+    ) -> Outcome[Any]:
+        """Drive it in a new process, after some time."""
+        self.clock.advance(seconds)
+        return await self.drive(workflow)
+
+    async def frames(self, instance: str = "i") -> list[bytes]:
+        await self.store.open()
+        loaded = await self.store.inner.load(instance)
+        assert loaded is not None
+        return [frame.body for frame in loaded.frames]
+
+    async def info(self, instance: str = "i") -> Info:
+        return await self.handle(instance).info()
+
+    async def history(self, instance: str = "i") -> list[EntryInfo]:
+        return await self.handle(instance).history()
+
+    async def names(self, instance: str = "i") -> list[str]:
+        """The names of the entries, in journal order."""
+        return [entry.name for entry in await self.history(instance)]
+
+    async def path(self, *names: str | tuple[str, int], instance: str = "i") -> Any:
+        """The path of the entry with these names, outermost first."""
+        wanted = [(n, 0) if isinstance(n, str) else n for n in names]
+        for entry in await self.history(instance):
+            if [(name, at) for _, name, at in entry.path] == wanted:
+                return entry.path
+        pytest.fail(f"there is no entry {wanted}")
+
+    @property
+    def commits(self) -> int:
+        """How many commits there were."""
+        return len(self.store.commits)
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    return World(store)

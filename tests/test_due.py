@@ -151,3 +151,17 @@ async def test_a_wake_of_a_running_instance_has_no_effect() -> None:
         "completed",
     ]
     assert store.commits[-1].wake_at is None
+
+
+# C-10
+async def test_a_due_instance_is_driven_though_it_is_attached_to_meanwhile(
+    app: App,
+) -> None:
+    for name in ("A", "C"):
+        attached, outcome = await asyncio.gather(
+            app.start(sleeper, [1.0], id=name), app.drive(name)
+        )
+        assert (attached.id, outcome.status) == (
+            name,
+            {"A": "completed", "C": "suspended"}[name],
+        )

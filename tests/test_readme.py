@@ -33,7 +33,7 @@ def run(folder: Path, *words: str) -> str:
 def test_every_block_of_the_readme_is_known_to_this_file() -> None:
     fences = re.findall(r"^```(\w+)$", README, re.MULTILINE)
 
-    assert fences == ["console", *["python"] * 3, "console", "python"]
+    assert fences == ["console", *["python"] * 8, "console", "python"]
 
 
 @pytest.mark.timeout(60)
@@ -89,6 +89,57 @@ def test_the_commands_of_the_readme_work_on_the_smallest_program(
     assert outputs[0] == '"hello Ada, and good bye"\n'
     assert "completed" in outputs[1]
     assert "✓ greet" in outputs[2]
+    assert outputs[4] == outputs[0]
+
+
+WORDS = """
+from edgeflow_memory import MemoryStore
+
+
+async def each_word() -> None:
+    words = App(MemoryStore(), workflows=app.workflows)
+    print(await words.run(shop_around, ["a", "bb"]))
+    amounts = words.handle("sum")
+    for name, number in (("amount", 2), ("amount", 3), ("close", None)):
+        await amounts.send(name, number)
+    print(await words.run(meter, id="sum"))
+    print(await words.run(fulfil_all, [Order("o-3", 0)], id="all"))
+    print(await words.run(welcome, "Ada"))
+    try:
+        await words.run(journey, ["1a", "2b"])
+    except Exception as error:
+        print(type(error).__name__)
+
+
+asyncio.run(each_word())
+"""
+
+
+@pytest.mark.timeout(60)
+def test_each_word_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
+    program = tmp_path / "words.py"
+    program.write_text("\n\n".join([*PROGRAMS, WORDS]), encoding="utf-8")
+
+    lines = run(tmp_path, sys.executable, str(program)).splitlines()[-9:]
+
+    assert lines == [
+        "1 6 6 late",
+        "5",
+        "['not charged: nothing to charge']",
+        "hello Ada, how do you do",
+        "reserved 1a",
+        "reserved 2b",
+        "released 2b",
+        "released 1a",
+        "WorkflowFailed",
+    ]
+
+
+def test_the_readme_lists_every_example() -> None:
+    listed = set(re.findall(r"^\| \[(\w+\.py)\]\(examples/\1\)", README, re.MULTILINE))
+    there = {file.name for file in (ROOT / "examples").glob("*.py")}
+
+    assert listed == there - {"bank.py", "settle.py"}
 
 
 @pytest.mark.timeout(60)

@@ -652,7 +652,7 @@ async def test_what_has_ended_leaves_nothing_behind(
             with suppress(asyncio.CancelledError):
                 await driving
         assert size_of(worker, "_attended") == size_of(worker, "_waiters") == 0
-        assert size_of(worker, "_runs") == 1
+        assert size_of(worker, "runs") == 1
 
 
 async def test_a_journal_whose_snapshot_would_be_too_large_goes_on_without(

@@ -222,6 +222,27 @@ async def test_a_value_returned_after_a_swallowed_suspension_is_ignored(
     assert [e.name for e in await app.handle("i").history()] == ["first", "second"]
 
 
+# H-09, S18
+async def test_a_task_that_ended_before_the_suspension_has_swallowed_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, clock = MemoryStore(), VirtualClock()
+
+    async def nothing() -> int:
+        return 0
+
+    @workflow
+    async def code(ctx: Context) -> int:
+        await asyncio.gather(ctx.sleep(60), nothing(), nothing())
+        return 1
+
+    with caplog.at_level(logging.WARNING, "edgeflow"):
+        assert (await finish(store, clock, code)).output == 1
+        await asyncio.sleep(0)
+
+    assert caplog.messages == []
+
+
 class Mute(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")

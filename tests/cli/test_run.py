@@ -115,6 +115,7 @@ def test_json_gives_one_object_whatever_became_of_it(edgeflow: Command) -> None:
         "status": "completed",
         "output": "awake",
         "error": None,
+        "undo_errors": [],
         "wake_at": None,
         "awaiting": [],
     }

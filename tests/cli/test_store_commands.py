@@ -116,7 +116,7 @@ def test_show_is_the_journal_as_a_person_reads_it(edgeflow: Command) -> None:
         'output ["A", "B"]',
         "",
         '✓ charge 0 ms 2 attempts {"payment": "p_1"}',
-        " packing scope",
+        "✓ packing scope",
         "├─ ✓ status",
         '├─ ✓ pack[0] 0 ms "A"',
         '└─ ✓ pack[1] 0 ms "B"',
@@ -172,7 +172,7 @@ def test_show_json_is_everything(edgeflow: Command) -> None:
     edgeflow("run", "jobs.py:fulfil", "--id", "o1", "--input", ORDER)
     found = edgeflow("show", "o1", "--json").value
 
-    assert set(found) == {"info", "history", "state", "inbox"}
+    assert set(found) == {"info", "history", "state", "inbox", "journal"}
     assert found["info"]["output"] == ["A", "B"]
     assert found["info"]["status"] == "completed"
     assert [entry["name"] for entry in found["history"]] == [
@@ -180,6 +180,7 @@ def test_show_json_is_everything(edgeflow: Command) -> None:
         "status",
         "pack",
         "pack",
+        "packing",
     ]
     assert found["history"][3]["path"] == [["scope", "packing", 0], ["step", "pack", 1]]
     assert found["state"] == {"charged": "7"}

@@ -22,6 +22,7 @@ from edgeflow import (
     Message,
     Outcome,
     Retry,
+    Step,
     Workflow,
     current_step,
     step,
@@ -54,9 +55,21 @@ async def charge(order: Order, *, tip: int = 0) -> Payment:
     return Payment(len(order.items) + tip)
 
 
+@charge.undo
+async def refund(payment: Payment) -> int:
+    return payment.amount
+
+
+@charge.undo(retry=Retry(attempts=1), timeout=3)
+def refund_at_once(payment: Payment | None) -> None: ...
+
+
 @step(retry=Retry(attempts=2), timeout=timedelta(seconds=20))
 def label(item: str) -> bytes:
     return item.encode()
+
+
+async def peel(label: bytes) -> None: ...
 
 
 @step(name="nothing", durability="suspend", at_most_once=True, raises=(KeyError,))
@@ -75,6 +88,10 @@ def plain(number: int = 1) -> int:
 
 async def slow(text: str = "") -> str:
     return text
+
+
+@step
+def noted(text: str) -> None: ...
 
 
 @workflow
@@ -110,10 +127,20 @@ async def fulfil(ctx: Context, order: Order) -> str:
     assert_type(await ctx.step("async partial", partial(slow, "b")), str)
     assert_type(await ctx.step("partial", partial(plain, 2), timeout=1), int)
 
+    assert_type(refund, Step[[Payment], int])
+    assert_type(refund_at_once, Step[[Payment], None])
+    assert_type(await refund(Payment(1)), int)
+    assert_type(await label.using(undo=peel)("d"), bytes)
+    assert_type(await ctx.step("undone", plain, undo=print), int)
+    assert_type(await ctx.step("undone", slow, undo=noted), str)
+    await ctx.checkpoint("paid")
+
     await ctx.sleep(1)
     await ctx.sleep(timedelta(seconds=0.5))
     await ctx.sleep_until(ctx.now() + timedelta(seconds=1))
     await ctx.status({"done": 1})
+    assert_type(await ctx.version("gate", 2), int)
+    await ctx.removed("gone")
     await ctx.send("another", "hello", Approval("me"), delay=timedelta(days=1))
 
     async with ctx.scope("messages"):
@@ -126,6 +153,12 @@ async def fulfil(ctx: Context, order: Order) -> str:
         many = await ctx.receive_many("approval", type=Approval, limit=2, timeout=0)
         assert_type(many, list[Message[Approval]])
         await raw.reply(approval.body.by)
+
+    assert_type(await ctx.call(short), int)
+    assert_type(await ctx.call(optional, order, id="c", name="d"), int | None)
+    assert_type(await ctx.call("short"), Any)
+    assert_type(await ctx.start(optional, None), str)
+    assert_type(await ctx.start("short", id="s"), str)
 
     two = await asyncio.gather(charge(order), label("b"))
     assert_type(two, tuple[Payment, bytes])
@@ -187,11 +220,18 @@ async def refused(ctx: Context) -> None:
     await charge(Order([]), tips=1)  # type: ignore[call-arg]
     wrong: str = await charge(Order([]))  # type: ignore[assignment]
     charge.using(tries=3)  # type: ignore[call-arg]
+    charge.undo(peel)  # type: ignore[arg-type]
+    charge.using(undo=peel)  # type: ignore[arg-type]
+    charge.undo(attempts=3)  # type: ignore[call-overload]
+    await ctx.step("wrong undo", slow, undo=refund)  # type: ignore[misc]
     step(attempts=3)  # type: ignore[call-overload]
     workflow(plain)  # type: ignore[arg-type]
     await ctx.step("arguments", label)  # type: ignore[arg-type]
     await ctx.sleep("soon")  # type: ignore[arg-type]
     await ctx.sleep_until(3)  # type: ignore[arg-type]
+    await ctx.call(fulfil, wrong)  # type: ignore[misc]
+    await ctx.call(fulfil)  # type: ignore[arg-type]
+    await ctx.start(short, wrong)  # type: ignore[misc]
     await app.run(fulfil, wrong)  # type: ignore[misc]
     await app.run(fulfil)  # type: ignore[arg-type]
     await app.run(short, wrong)  # type: ignore[misc]
