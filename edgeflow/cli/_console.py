@@ -34,6 +34,9 @@ SIGNS = {
     "completed": ("✓", "+", "green"),
     "failed": ("✗", "x", "red"),
     "cancelled": ("⊘", "-", "dim"),
+    "open": ("▸", ">", "cyan"),
+    "begun": ("▸", ">", "cyan"),
+    "called": ("◷", "=", "yellow"),
     "received": ("↓", "v", "cyan"),
 }
 ERASE = "\r\x1b[2K"

@@ -23,6 +23,10 @@ COMMANDS = {
     "show": "show the journal of an instance",
     "send": "send a message to an instance",
     "wake": "run an instance once, if it is due",
+    "cancel": "have an instance cancelled, and what it did undone",
+    "recover": "let a failed or blocked instance go on from where it stopped",
+    "rewind": "let an instance run again from an entry of its history",
+    "check": "say which instances today's code would block: before a deployment",
     "rm": "forget instances, whatever their status",
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgeflow.cli._console import fit
 from edgeflow.cli._text import brief, clean, pad
-from edgeflow.cli._times import span, waiting
+from edgeflow.cli._times import CHILD, span, waiting
 from edgeflow.errors import StoreError, UnknownInstance
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Progress:
         if parts or self.rest is None:
             return False, ", ".join(parts) or "running"
         text = f"waits: {clean(waiting(*self.rest, now))}"
-        names = self.rest[1]
+        names = [name for name in self.rest[1] if not name.startswith(CHILD)]
         if names:
             text += f"  (edgeflow send {clean(instance)} {clean(names[0])})"
         return True, text
@@ -199,4 +199,6 @@ def _with(name: str, facts: Sequence[str]) -> str:
 
 def _name(path: str) -> str:
     """Write a path as short as it is clear: the first of a name needs no number."""
-    return " > ".join(part.removesuffix("[0]") for part in clean(path).split(" > "))
+    parts = clean(path).split(" > ")
+    counted = {"turn[0]", "item[0]"}
+    return " > ".join(p if p in counted else p.removesuffix("[0]") for p in parts)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from edgeflow.outcome import Outcome
 
 
+VERBS = {"blocked": "is", "running": "is", "undoing": "is", "cancelled": "was"}
+
+
 def exit_code(status: str) -> int:
     """Give the exit code of a command that left its instance in this status."""
     return {"completed": COMPLETED, "suspended": SUSPENDED}.get(status, FAILED)
@@ -40,6 +43,7 @@ def report(
                 "status": outcome.status,
                 "output": output,
                 "error": None if outcome.error is None else asdict(outcome.error),
+                "undo_errors": [asdict(error) for error in outcome.undo_errors],
                 "wake_at": outcome.wake_at,
                 "awaiting": list(outcome.awaiting),
             }
@@ -51,7 +55,7 @@ def report(
         words = clean(waiting(outcome.wake_at, outcome.awaiting, now))
         console.live.line(f"{err.sign('suspended')} suspended, waits: {words}")
     elif outcome.status != "completed":
-        verb = "is" if outcome.status in {"blocked", "running"} else "has"
+        verb = VERBS.get(outcome.status, "has")
         why = ""
         if outcome.error is not None:
             kind = "" if outcome.status == "blocked" else f"{outcome.error.type}: "
@@ -59,6 +63,8 @@ def report(
         console.live.line(
             f"edgeflow: instance {instance!r} {verb} {outcome.status}{clean(why)}"
         )
+        for error in outcome.undo_errors:
+            console.live.line(f"edgeflow: {clean(error.message)} ({error.type})")
     return exit_code(outcome.status)
 
 

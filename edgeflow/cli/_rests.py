@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from edgeflow.cli._console import Output
     from edgeflow.events import Event
 
-RESTS = {"suspended", "completed", "failed", "blocked"}
+RESTS = {"suspended", "completed", "failed", "cancelled", "blocked"}
 
 
 class Rests:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+CHILD = "~child/"
+"""How the names begin of the messages by which children tell their end."""
 SHORT = 10.0
 """Seconds below which fractions matter."""
 
@@ -60,13 +62,20 @@ def moment(when: float, now: float) -> str:
     return f"{there:%Y-%m-%d %H:%M:%S}"
 
 
+def _awaited(names: Sequence[str]) -> str:
+    messages = [name for name in names if not name.startswith(CHILD)]
+    children = [name.removeprefix(CHILD) for name in names if name.startswith(CHILD)]
+    words = [f"message {' or '.join(messages)}"] if messages else []
+    return " or ".join(words + [f"child {child}" for child in children])
+
+
 def waiting(
     wake_at: float | None, awaiting: Sequence[str], now: float, *, clock: bool = True
 ) -> str:
     """Say what a suspended instance waits for, and until when."""
     parts: list[str] = []
     if awaiting:
-        parts.append(f"message {' or '.join(awaiting)}")
+        parts.append(_awaited(awaiting))
     if wake_at is not None:
         shown = f" ({moment(wake_at, now)})" if clock and wake_at > now else ""
         verb = ("or " if awaiting else "") + ("wakes " if wake_at > now else "")

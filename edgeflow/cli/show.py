@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgeflow.cli._console import Console
 from edgeflow.cli._looking import add_app, app_to_look
+from edgeflow.cli._nodes import tree_of
 from edgeflow.cli._text import brief, cells, clean, cut, pad
 from edgeflow.cli._times import ago, moment, waiting
-from edgeflow.cli._tree import VALUE, TreeWriter, tree_of
+from edgeflow.cli._tree import VALUE, TreeWriter
+from edgeflow.engine.checking import exported
+from edgeflow.engine.opening import load
 from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
@@ -52,6 +55,14 @@ class Picture:
     history: list[EntryInfo]
     state: dict[str, Any]
     inbox: Sequence[Envelope]
+    journal: dict[str, Any]
+    """For `assert_replayable`."""
+
+    @property
+    def cancelled_at(self) -> float | None:
+        """When somebody had it cancelled, in s since the epoch."""
+        records = (record.get("cancel") for record in self.journal["records"])
+        return next((found["at"] for found in records if found), None)
 
     def as_json(self) -> dict[str, object]:
         """Make it plain JSON; times in s since the epoch."""
@@ -60,6 +71,7 @@ class Picture:
             "history": [asdict(entry) for entry in self.history],
             "state": self.state,
             "inbox": [{"id": m.id, "name": m.name, "at": m.at} for m in self.inbox],
+            "journal": self.journal,
         }
 
 
@@ -72,6 +84,7 @@ async def _look(args: Namespace) -> Picture:
             await handle.history(),
             await handle.state(),
             await app.store.unread(handle.id),
+            exported((await load(app.wiring, handle.id, b""))[0]),
         )
 
 
@@ -86,6 +99,7 @@ class Page:
     def write(self, picture: Picture) -> None:
         """Write everything."""
         self._header(picture.info)
+        self._cancellation(picture)
         self._inbox(picture.inbox)
         if picture.history:
             self._output.line()
@@ -115,12 +129,19 @@ class Page:
             self._fact("input", info.input)
         if info.status == "completed":
             self._fact("output", info.output)
-        if info.error is not None:
-            self._word("error", f"{info.error.type}: {info.error.message}", "red")
+        for title, errors in (("error", [info.error]), ("undo", info.undo_errors)):
+            for error in filter(None, errors):
+                self._word(title, f"{error.type}: {error.message}", "red")
+
+    def _cancellation(self, picture: Picture) -> None:
+        at = picture.cancelled_at
+        if at is not None and picture.info.status not in TERMINAL:
+            asked = f"asked for {moment(at, self._now)}, {ago(at, self._now)}"
+            self._word("cancel", f"{asked}; it is due")
 
     def _inbox(self, inbox: Sequence[Envelope]) -> None:
         if inbox:
-            counts = Counter(message.name for message in inbox)
+            counts = Counter(_named(message) for message in inbox)
             names = ", ".join(
                 name if count == 1 else f"{name} ({count})"
                 for name, count in counts.items()
@@ -129,7 +150,7 @@ class Page:
 
     def _word(self, title: str, text: str, *styles: str) -> None:
         output = self._output
-        shown = text if "error" in title else cut(text, output.width - TITLE - 1)
+        shown = text if styles else cut(text, output.width - TITLE - 1)
         front = output.paint(pad(title, TITLE), "dim")
         output.line(front + output.paint(clean(shown), *styles))
 
@@ -140,3 +161,8 @@ class Page:
         room = output.width - indent - width - 2 if output.tty else VALUE
         front = output.paint(pad(cut(title, width), width), "dim")
         output.line(f"{' ' * indent}{front} {brief(value, room)}")
+
+
+def _named(message: Envelope) -> str:
+    """Name a message as people do."""
+    return "cancellation by its parent" if message.name[:1] == "~" else message.name
