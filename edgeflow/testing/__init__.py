@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgeflow.testing.faults import Fault as Fault
     from edgeflow.testing.faults import FaultyStore as FaultyStore
     from edgeflow.testing.recorder import RecordingStore as RecordingStore
+    from edgeflow.testing.replay import assert_replayable as assert_replayable
     from edgeflow.testing.store_suite import StoreSuite as StoreSuite
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "RecordingStore",
     "StoreSuite",
     "VirtualClock",
+    "assert_replayable",
 ]
 
 _HOMES = {
     "VirtualClock": "clock",
     "RecordingStore": "recorder",
     "StoreSuite": "store_suite",
+    "assert_replayable": "replay",
 }
 
 
