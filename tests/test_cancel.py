@@ -410,7 +410,7 @@ async def test_cancel_does_nothing_to_one_that_has_ended(
 
 async def test_cancel_does_nothing_while_it_is_undoing(world: World) -> None:
     # S17
-    undoing = asyncio.Event()
+    undoing, go_on = asyncio.Event(), asyncio.Event()
 
     @workflow
     async def fails(ctx: Context) -> None:
@@ -418,7 +418,7 @@ async def test_cancel_does_nothing_while_it_is_undoing(world: World) -> None:
         raise LookupError(ctx.id)
 
     holding.clear()
-    holding.append(undoing)
+    holding.extend((undoing, go_on))
     await world.start(fails)
     app = world.process(fails)
     driving = asyncio.create_task(app.drive("i"))
@@ -429,6 +429,7 @@ async def test_cancel_does_nothing_while_it_is_undoing(world: World) -> None:
     assert not await world.handle().cancel()
     assert not await app.handle("i").cancel()
     assert world.commits == commits
+    go_on.set()
     assert (await driving).status == "failed"
 
 
@@ -441,8 +442,7 @@ async def hold() -> int:
 
 async def let_go(_held: int) -> None:
     holding[0].set()
-    for _ in range(100):
-        await asyncio.sleep(0)
+    await holding[1].wait()
 
 
 async def test_an_unknown_instance_cannot_be_cancelled(world: World) -> None:
