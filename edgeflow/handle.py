@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from edgeflow.clock import seconds
 from edgeflow.engine import lifecycle, opening
+from edgeflow.engine.entries import UNDER_WAY
 from edgeflow.engine.failures import info
 from edgeflow.engine.inbox import Posted, reply_address, shown, unseal
 from edgeflow.engine.scope import checked_message
@@ -124,10 +125,8 @@ class Handle(Generic[R_co]):
         """
         async with self._app.session.using():
             journal = await self._load()
-        last = journal.completions + 1
-        entries = list(journal.entries.values())
-        entries.sort(key=lambda entry: entry.data.get("n", last))
-        return [entry_info(entry) for entry in entries]
+        entries = journal.entries.values()
+        return [entry_info(entry) for entry in sorted(entries, key=_place)]
 
     async def state(self) -> dict[str, Any]:
         """Read the last committed state.
@@ -307,6 +306,10 @@ def info_of(head: Head) -> Info:
         awaiting=shown(head.awaiting),
         updated=head.updated,
     )
+
+
+def _place(entry: Entry) -> tuple[bool, int, bool]:
+    return entry.status in UNDER_WAY, entry.position, not entry.is_done
 
 
 def entry_info(entry: Entry) -> EntryInfo:

@@ -11,6 +11,7 @@ from edgeflow import (
     Context,
     ErrorInfo,
     Retry,
+    Stop,
     UnknownInstance,
     WorkflowBlocked,
     WorkflowCancelled,
@@ -40,6 +41,37 @@ async def progressing(ctx: Context) -> str:
     await ctx.receive("a", "b", timeout=100)
     await ctx.status({"done": 2})
     return ctx.id
+
+
+@workflow
+async def looped(ctx: Context) -> None:
+    async def turn(number: int) -> int | Stop[None]:
+        await ctx.status(number)
+        return number + 1 if number < 30 else Stop()
+
+    await ctx.loop("n", turn, state=0)
+    await ctx.step("down", down, retry=Retry(first=60))
+
+
+async def down() -> None:
+    raise ConnectionError
+
+
+async def test_what_is_under_way_comes_last_though_much_before_it_is_pruned(
+    world: World,
+) -> None:
+    # L-18
+    await world.start(looped)
+    await world.drive(looped)
+
+    history = await world.history()
+
+    assert [(entry.kind, entry.status) for entry in history] == [
+        ("turn", "begun"),
+        ("status", "completed"),
+        ("loop", "completed"),
+        ("step", "retrying"),
+    ]
 
 
 FAILED: set[str] = set()
