@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from edgeflow import App, Context, Outcome, Workflow, workflow
+from edgeflow import App, Context, Outcome, Workflow, step, workflow
 from edgeflow.testing import RecordingStore, VirtualClock
 from edgeflow_memory import MemoryStore
 
 Part: TypeAlias = Callable[[Context], Awaitable[Any]]
+
+
+CALLS: Counter[str] = Counter()
+"""How often each step was entered."""
+
+
+@step
+async def one() -> int:
+    CALLS["one"] += 1
+    return 1
+
+
+@step
+async def two() -> int:
+    CALLS["two"] += 1
+    return 2
+
+
+@step
+async def three() -> int:
+    CALLS["three"] += 1
+    return 3
 
 
 @workflow

@@ -6,7 +6,6 @@ The root, and what becomes of a blocked instance, are in `test_lifecycle.py`.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -22,27 +21,7 @@ from edgeflow import (
     Winner,
     step,
 )
-from tests.deploying import Deployments, Part
-
-CALLS: Counter[str] = Counter()
-
-
-@step
-async def one() -> int:
-    CALLS["one"] += 1
-    return 1
-
-
-@step
-async def two() -> int:
-    CALLS["two"] += 1
-    return 2
-
-
-@step
-async def three() -> int:
-    CALLS["three"] += 1
-    return 3
+from tests.deploying import CALLS, Deployments, Part, one, three, two
 
 
 @step(retry=Retry(first=60, jitter=0))

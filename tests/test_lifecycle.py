@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from edgeflow import (
     step,
     workflow,
 )
+from tests.deploying import CALLS, one, three, two
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,27 +41,6 @@ def blocked_reason(outcome: Outcome[Any]) -> str:
 
 
 # --- divergence -------------------------------------------------------------
-
-
-CALLS: Counter[str] = Counter()
-
-
-@step
-async def one() -> int:
-    CALLS["one"] += 1
-    return 1
-
-
-@step
-async def two() -> int:
-    CALLS["two"] += 1
-    return 2
-
-
-@step
-async def three() -> int:
-    CALLS["three"] += 1
-    return 3
 
 
 def deployment(

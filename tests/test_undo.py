@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgeflow import (
-    App,
     Context,
     FatalError,
     Retry,
@@ -20,8 +19,7 @@ from edgeflow import (
     workflow,
 )
 from edgeflow.engine import opening
-from edgeflow.testing.clock import VirtualClock
-from edgeflow.testing.recorder import RecordingStore
+from tests import conftest
 
 if TYPE_CHECKING:
     from edgeflow import EntryInfo, Outcome, Workflow
@@ -100,23 +98,7 @@ def _nothing_is_undone_yet() -> None:
     undone.clear()
 
 
-class Shared(RecordingStore):
-    """One database for several Apps, each of which stands for a process."""
-
-    async def close(self) -> None:
-        """Stay open: the fixture closes it."""
-
-
-class World:
-    """A database and a clock; every `process` starts with nothing in memory."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = Shared(store)
-        self.clock = VirtualClock()
-
-    def process(self, *codes: Workflow[None, Any]) -> App:
-        return App(self.store, workflows=codes, clock=self.clock)
-
+class World(conftest.World):
     async def fail(self, code: Workflow[None, Any]) -> WorkflowFailed:
         """Run it to its failure in one process."""
         with pytest.raises(WorkflowFailed) as failed:
@@ -131,9 +113,6 @@ class World:
             self.clock.advance(wake_at - self.clock.now())
             outcomes.append(await self.process(code).drive("i"))
         return outcomes
-
-    async def history(self) -> list[EntryInfo]:
-        return await self.process().handle("i").history()
 
     async def undos(self) -> list[EntryInfo]:
         return [entry for entry in await self.history() if entry.kind == "undo"]

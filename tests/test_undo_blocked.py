@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgeflow import App, Context, Workflow, current_step, step, workflow
-from edgeflow.testing.clock import VirtualClock
-from edgeflow.testing.recorder import RecordingStore
 
 if TYPE_CHECKING:
     from edgeflow import Outcome
-    from edgeflow.store import Store
+    from tests.conftest import World
 
 undone: list[Any] = []
 """What the undos got, in the order of their calls."""
@@ -42,29 +40,6 @@ async def erase_at_second(text: str) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_is_undone_yet() -> None:
     undone.clear()
-
-
-class Shared(RecordingStore):
-    """One database for several Apps, each of which stands for a process."""
-
-    async def close(self) -> None:
-        """Stay open: the fixture closes it."""
-
-
-class World:
-    """A database and a clock; every `process` starts with nothing in memory."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = Shared(store)
-        self.clock = VirtualClock()
-
-    def process(self, *codes: Workflow[None, Any]) -> App:
-        return App(self.store, workflows=codes, clock=self.clock)
-
-
-@pytest.fixture
-def world(store: Store) -> World:
-    return World(store)
 
 
 @pytest.mark.parametrize("broken", ["rules", "output", "undecodable"])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgeflow import (
-    App,
     Context,
     Stop,
     Workflow,
@@ -18,13 +17,11 @@ from edgeflow import (
     step,
     workflow,
 )
-from edgeflow.testing.clock import VirtualClock
-from edgeflow.testing.recorder import RecordingStore
+from tests import conftest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from edgeflow import EntryInfo
     from edgeflow.store import Store
 
 WAYS = ("in one process", "anew")
@@ -51,26 +48,7 @@ def _nothing_has_happened_yet() -> None:
     undone.clear()
 
 
-class Shared(RecordingStore):
-    """One database for several Apps, each of which stands for a process."""
-
-    async def close(self) -> None:
-        """Stay open: the fixture closes it."""
-
-
-class World:
-    """A database and a clock; every `process` starts with nothing in memory."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = Shared(store)
-        self.clock = VirtualClock()
-
-    def process(self, *codes: Workflow[None, Any]) -> App:
-        return App(self.store, workflows=codes, clock=self.clock)
-
-    async def history(self) -> list[EntryInfo]:
-        return await self.process().handle("i").history()
-
+class World(conftest.World):
     async def completed(self) -> list[str]:
         """What was charged, as the journal has it: the newest completion first."""
         steps = [e for e in await self.history() if e.name == "charge"]

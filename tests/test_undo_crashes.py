@@ -21,7 +21,7 @@ from edgeflow import (
 )
 from edgeflow.testing.clock import VirtualClock
 from edgeflow.testing.faults import Crashed, Fault, FaultKind, FaultyStore
-from edgeflow.testing.recorder import RecordingStore
+from tests.conftest import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -56,13 +56,6 @@ def _nothing_has_happened_yet() -> None:
     undone.clear()
     keys.clear()
     during.clear()
-
-
-class Shared(RecordingStore):
-    """One database for several Apps, each of which stands for a process."""
-
-    async def close(self) -> None:
-        """Stay open: the fixture closes it."""
 
 
 class World:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,30 +23,10 @@ from edgeflow import (
 from edgeflow.engine import opening
 from edgeflow.engine.checking import exported
 from edgeflow.testing import assert_replayable
-from tests.deploying import Deployments, Part, child, deployment
+from tests.deploying import CALLS, Deployments, Part, child, deployment, one, three, two
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-CALLS: Counter[str] = Counter()
-
-
-@step
-async def one() -> int:
-    CALLS["one"] += 1
-    return 1
-
-
-@step
-async def two() -> int:
-    CALLS["two"] += 1
-    return 2
-
-
-@step
-async def three() -> int:
-    CALLS["three"] += 1
-    return 3
 
 
 @step(retry=Retry(attempts=1))
