@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from edgeflow import App, StoreUnavailable
 from edgeflow_memory import MemoryStore
@@ -28,8 +28,9 @@ from edgeflow.testing.recorder import RecordingStore  # noqa: E402
 
 STORES = os.environ.get("EDGEFLOW_STORES", "memory,sqlite").split(",")
 
-settings.register_profile("dev", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
+PATIENT = [HealthCheck.too_slow]  # a machine that is busy is no reason to fail
+settings.register_profile("dev", deadline=None, suppress_health_check=PATIENT)
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
 )
