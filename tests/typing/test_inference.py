@@ -203,6 +203,7 @@ async def test_what_a_workflow_gives_has_the_type_of_its_function() -> None:
     assert_type(await handle.info(), Info)
     assert_type(await handle.history(), list[EntryInfo])
     assert_type(await handle.state(), dict[str, Any])
+    assert_type(await handle.cancel(), bool)
     assert_type(app.handle("i"), Handle[Any])
     assert_type(await app.run_due(), list[Outcome[Any]])
     async for found in app.find(workflow=fulfil, status="completed"):
