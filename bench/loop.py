@@ -131,7 +131,9 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["--case", store, ("step" | "suspend") as mode, turns]:
             print(json.dumps(asyncio.run(measure(store, mode, int(turns)))))
-        case [turns]:
+        case [turns] if turns.isdecimal() and int(turns) > 0:
             sys.exit(main(int(turns)))
-        case _:
+        case []:
             sys.exit(main(TURNS))
+        case _:
+            sys.exit(f"usage: bench/loop.py [TURNS]   (default: {TURNS})")
