@@ -38,7 +38,7 @@ This module imports nothing: everything else may import it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,27 +127,39 @@ class BranchErrors(EdgeflowError, ExceptionGroup[Exception]):
 
     errors: dict[str, Exception]
     """By the name of the branch, or the key of the item."""
+    what: str
+    """What failed: branches, or items."""
 
     def __new__(cls, errors: Mapping[str, Exception], what: str = "branches") -> Self:
         """Group the errors."""
         names = ", ".join(map(repr, errors))
         group = super().__new__(cls, f"{what} failed: {names}", list(errors.values()))
-        group.errors = dict(errors)
+        group.errors, group.what = dict(errors), what
         return group
 
     def __init__(self, errors: Mapping[str, Exception], what: str = "branches") -> None:
-        """Group the errors."""
-        # What is wanted of it was done by __new__.
+        """Leave it as `__new__` has made it: that of a group wants other arguments."""
 
     def derive(self, excs: Sequence[Exception], /) -> Self:  # type: ignore[override]
-        """Make a group of some of them, as `except*` and `split` do."""
-        wanted = {id(error) for error in excs}
-        kept = {n: error for n, error in self.errors.items() if id(error) in wanted}
-        return type(self)(kept)
+        """Make a group of some of them, or of parts of them, under their names."""
+        leaves = {name: _leaves(error) for name, error in self.errors.items()}
+        found: dict[str, Exception] = {}
+        for number, error in enumerate(excs):
+            own = _leaves(error)
+            names = (n for n in leaves if n not in found and own <= leaves[n])
+            found[next(names, str(number))] = error
+        return type(self)(found, self.what)
 
     def __edgeflow_data__(self) -> dict[str, Any]:
         """Name the branches, for a record of the failure."""
         return {name: [type(e).__name__, str(e)] for name, e in self.errors.items()}
+
+
+def _leaves(error: BaseException) -> set[int]:
+    if not isinstance(error, BaseExceptionGroup):
+        return {id(error)}
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return {leaf for each in group.exceptions for leaf in _leaves(each)}
 
 
 class JoinError(BranchErrors):

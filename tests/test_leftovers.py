@@ -66,3 +66,31 @@ async def test_a_task_that_a_turn_left_records_nothing_in_a_pruned_turn() -> Non
     assert CALLS == []
     history = await process.handle("i").history()
     assert {entry.path[1][2] for entry in history if len(entry.path) > 1} == {3}
+
+
+@workflow
+async def hasty(ctx: Context) -> str:
+    async def nothing() -> str:
+        return "nothing"
+
+    joins = [asyncio.ensure_future(ctx.join(a=nothing())) for _ in range(2)]
+    await asyncio.wait(joins, return_when=asyncio.FIRST_COMPLETED)
+    joins[1].cancel()
+    await ctx.sleep(60)
+    return "done"
+
+
+async def test_a_block_that_is_cancelled_with_its_result_in_hand_is_passed_over() -> (
+    None
+):
+    # E-14 E-17 G8
+    store, clock = MemoryStore(), VirtualClock()
+
+    def process() -> App:
+        return App(store, clock=clock, workflows=[hasty])
+
+    await process().start(hasty, id="i")
+    assert (await process().drive("i")).status == "suspended"
+    clock.advance(60)
+
+    assert (await process().drive("i")).output == "done"

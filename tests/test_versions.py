@@ -396,3 +396,22 @@ async def test_a_gate_where_the_history_has_a_step_diverges(world: World) -> Non
     assert "holds a step" in outcome.error.message
     assert "asks for a version" in outcome.error.message
     assert not CALLS
+
+
+async def test_a_gate_that_was_cancelled_before_it_was_pinned_stays_so(
+    world: World,
+) -> None:
+    # K-10 G9
+    async def part(ctx: Context) -> str:
+        gate = asyncio.ensure_future(ctx.version("g", 2))
+        await asyncio.sleep(0)
+        found = str(gate.result()) if gate.done() else "cancelled"
+        gate.cancel()
+        await asyncio.gather(gate, return_exceptions=True)
+        await other()
+        await ctx.sleep(60)
+        return found
+
+    await world.start(part)
+
+    assert (await world.later(part)).output == "cancelled"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgeflow.engine.scope import Key, Path, key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 UNDER_WAY = frozenset({"retrying", "started", "called", "open"})
 
@@ -150,14 +147,6 @@ class Entries(dict[Key, Entry]):
         """Give the done ones, in the order of their completion."""
         done = (entry for entry in self.values() if entry.is_done)
         return sorted(done, key=lambda entry: int(entry.data["n"]))
-
-    def undelivered_below(self, key: Key, among: Iterable[Entry]) -> Entry | None:
-        """Give the first of some entries that lies under `key`."""
-        size = len(key)
-        for entry in among:
-            if len(entry.key) > size and entry.key[:size] == key:
-                return entry
-        return None
 
 
 def turns_of(path: Path) -> list[tuple[Key, int]]:

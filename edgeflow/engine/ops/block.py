@@ -145,7 +145,7 @@ class BlockOp(Op[T], Generic[T]):
 
     def begin(self, run: Run) -> None:
         entry = run.journal.entries.get(self.key)
-        if entry is not None:
+        if entry is not None and not self.recorded:
             entry.delivered = True  # if it was kept: what its branches do counts now
         if self.natural is not NO_VALUE and not self.recorded:
             self.recorded = True

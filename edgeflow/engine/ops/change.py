@@ -35,6 +35,11 @@ class VersionOp(Op[int]):
     def begin(self, run: Run) -> None:
         run.complete(self, value=self.latest)
 
+    def abandon(self, run: Run) -> None:
+        """Leave a trace, or a replay takes it for one that older code has passed."""
+        if self.future.cancelled() and self.key not in run.journal.entries:
+            run.journal.record(self.path, "cancelled", key=self.key, completion=False)
+
     def outcome(self, data: dict[str, Any]) -> int:
         """Give the version that was pinned.
 
