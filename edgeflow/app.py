@@ -17,9 +17,7 @@ from edgeflow.engine.plan import Plan
 from edgeflow.engine.scope import checked_id
 from edgeflow.engine.settings import Settings
 from edgeflow.engine.threads import Threads
-from edgeflow.errors import (
-    ConfigError,
-)
+from edgeflow.errors import ConfigError
 from edgeflow.handle import Handle, info_of, unwrap
 from edgeflow.making import maker
 from edgeflow.registry import Registry
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
 
 In = TypeVar("In")
 R = TypeVar("R")
+
+NO_OPTIONS = {"self", "store", "clock", "workflows", "observers"}
 
 
 class App:
@@ -106,6 +106,7 @@ class App:
             ConfigError: if the store's URL is not known.
             DefinitionError: if two workflows have one name.
         """
+        self.options = {k: v for k, v in locals().items() if k not in NO_OPTIONS}
         if store is None:
             store = os.environ.get("EDGEFLOW_STORE", DEFAULT_URL)
         self.store: Store = store_from_url(store) if isinstance(store, str) else store
@@ -116,11 +117,12 @@ class App:
         wiring = Wiring(
             self.store, self.clock, codec or PlainCodec(), self._worker_name, version
         )
-        self._observers = Observers(observers, self.clock)
+        self.observers = Observers(observers, self.clock)
+        self.random: random.Random = random.SystemRandom()
         settings = Settings(
             threads=Threads(),
-            chance=random.Random().random,  # noqa: S311  jitter is no secret
-            observers=self._observers,
+            chance=lambda: self.random.random(),  # noqa: PLW0108  a twin has another
+            observers=self.observers,
             durability=durability,
             linger=seconds(linger),
             max_dirty_bytes=max_dirty_bytes,
@@ -133,7 +135,7 @@ class App:
             settings=lambda _: settings,
             body=self._registry.body,
             decode=self._registry.decode,
-            token=lambda: os.urandom(16),
+            token=lambda: self.random.randbytes(16),
             lease=lease,
             poll=poll,
             max_parked=max_parked,
@@ -199,7 +201,7 @@ class App:
 
     def observe(self, observer: Observer) -> None:
         """Add an observer; it hears what happens from now on."""
-        self._observers.add(observer)
+        self.observers.add(observer)
 
     def use_store(self, store: Store | str) -> None:
         """Work on another store; say so before anything is opened.

@@ -47,13 +47,16 @@ async def start(
         except ValueTooLarge as error:
             raise ValueTooLarge(f"input of {workflow.name!r}", error.why) from None
         except Fenced:
+            with worker.wiring.clock.busy():
+                there = await worker.wiring.store.load(instance)
+            if there is not None and opening.is_void(worker.wiring, there):
+                replaces = there
+                continue
             if on_conflict == "fail":
                 raise AlreadyExists(f"instance {instance!r} exists already") from None
             if on_conflict == "restart":
                 replaces = await _ended(worker, instance, workflow)
                 continue
-            with worker.wiring.clock.busy():
-                there = await worker.wiring.store.load(instance)
             _check_workflow(there, workflow)
         return instance
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from edgeflow.errors import ConfigError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from edgeflow.store import Store
 
 GROUP = "edgeflow.stores"
@@ -19,16 +22,23 @@ def store_from_url(url: str) -> Store:
     Raises:
         ConfigError: if the URL is no URL, or no installed package knows its scheme.
     """
-    from importlib.metadata import entry_points  # noqa: PLC0415  costs 10 ms
-
     scheme, colon, _ = url.partition(":")
     if not colon:
         raise ConfigError(
             f"{url!r} is no store URL: write sqlite:///path/to/file.db or memory:"
         )
-    found = entry_points(group=GROUP, name=scheme)
-    for point in found:
-        store: Store = point.load().from_url(url)
-        return store
-    known = ", ".join(sorted({point.name for point in entry_points(group=GROUP)}))
-    raise ConfigError(f"no installed store is called {scheme!r} (in {url!r}): {known}")
+    found = _installed()
+    if scheme not in found:
+        known = ", ".join(sorted(found))
+        raise ConfigError(
+            f"no installed store is called {scheme!r} (in {url!r}): {known}"
+        )
+    store: Store = found[scheme].load().from_url(url)
+    return store
+
+
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # noqa: PLC0415  costs 10 ms
+
+    return {point.name: point for point in entry_points(group=GROUP)}

@@ -140,15 +140,27 @@ def announce(run: Run, births: Sequence[Met]) -> None:
 
 async def _create(wiring: Wiring, birth: Birth) -> How:
     """Create a child, or meet who has its id."""
+    after = 0
+    while True:
+        try:
+            await _begin(wiring, birth, after)
+        except Fenced:
+            with wiring.clock.busy():
+                there = await wiring.store.load(birth.child)
+            if there is None or not opening.is_void(wiring, there):
+                return await _meet(wiring, birth)
+            after = there.head.seq
+        else:
+            return "new"
+
+
+async def _begin(wiring: Wiring, birth: Birth, after: int) -> None:
     # The same token for all who create it: a lost answer is then found written.
     journal = Journal(wiring, birth.child, bytes.fromhex(birth.id))
+    journal.seq = after
     now = journal.tick()
     journal.set_record("start", birth.start)
-    try:
-        await journal.flush(Rest("pending", due=now))
-    except Fenced:
-        return await _meet(wiring, birth)
-    return "new"
+    await journal.flush(Rest("pending", due=now), opens=after > 0)
 
 
 async def _meet(wiring: Wiring, birth: Birth) -> How:

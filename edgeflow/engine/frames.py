@@ -39,6 +39,10 @@ class Torn(JournalDamaged):
     """The bytes of one frame are not what was written."""
 
 
+class Refused(Torn):
+    """The codec does not know the bytes: torn, or of another codec."""
+
+
 class PlainCodec:
     """Bytes as they are."""
 
@@ -121,7 +125,7 @@ def read(frames: Sequence[Frame], codec: Codec) -> Chain:
     damage: dict[int, str] = {}
     for frame in frames:
         try:
-            opened[frame.seq] = _open(frame, codec)
+            opened[frame.seq] = unwrap(frame, codec)
         except Torn as why:
             damage[frame.seq] = str(why)
     order = [frame.seq for frame in frames]
@@ -143,6 +147,18 @@ def read(frames: Sequence[Frame], codec: Codec) -> Chain:
         raise JournalDamaged(f"the journal cannot be read: {reason}")
     chain.reverse()
     return Chain(chain)
+
+
+def is_void(frames: Sequence[Frame], codec: Codec) -> bool:
+    """Tell whether no flush was ever written whole: so none was acknowledged."""
+    for frame in frames:
+        try:
+            if _ends_group(unwrap(frame, codec)):
+                return False
+        except JournalDamaged as error:
+            if isinstance(error, Refused) or not isinstance(error, Torn):
+                return False
+    return True
 
 
 def _before(part: Part) -> int:
@@ -171,11 +187,19 @@ def _ends_group(part: Part) -> bool:
     return bool(index == count)
 
 
-def _open(frame: Frame, codec: Codec) -> Part:
+def unwrap(frame: Frame, codec: Codec) -> Part:
+    """Open one frame.
+
+    Raises:
+        Torn: if its bytes are not what was written.
+        JournalDamaged: if it is of a newer format.
+    """
     try:
         head, _, rest = codec.decode(frame.body).partition(b"\n")
     except Exception as error:
-        raise Torn(f"the codec refuses it ({type(error).__name__}: {error})") from error
+        raise Refused(
+            f"the codec refuses it ({type(error).__name__}: {error})"
+        ) from error
     try:
         seal = parse(head)
     except (Undecodable, ValueError) as error:

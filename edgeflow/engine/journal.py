@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from edgeflow.clock import Clock
+    from edgeflow.engine.observing import Witness
 
 SINGLE = {
     "start",
@@ -74,6 +75,7 @@ class Wiring:
     codec: frames.Codec
     worker: str
     version: str | None = None
+    witness: Witness | None = None
 
 
 class Journal:

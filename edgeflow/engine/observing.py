@@ -5,15 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from edgeflow.clock import Clock
+    from edgeflow.engine.scope import Key
     from edgeflow.events import Event, Observer
 
 log = logging.getLogger("edgeflow")
+
+
+class Witness(Protocol):
+    """Sees the attempts of steps and undos as they happen: for the testing kit."""
+
+    def began(self, instance: str, key: Key, path: str, attempt: int) -> None:
+        """An attempt is about to call its function."""
+        ...
+
+    def ended(self, instance: str, key: Key, path: str, attempt: int) -> None:
+        """The outcome of an attempt is in the journal, and not yet durable."""
+        ...
+
 
 SECONDS = 1.0
 """How long an async observer may take for one event."""
@@ -24,20 +38,20 @@ class Observers:
 
     def __init__(self, observers: Sequence[Observer], clock: Clock) -> None:
         """Tell each of `observers`."""
-        self._observers = tuple(observers)
+        self.all = tuple(observers)
         self._clock = clock
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def add(self, observer: Observer) -> None:
         """Tell this one too, from now on."""
-        self._observers += (observer,)
+        self.all += (observer,)
 
     def __bool__(self) -> bool:
-        return bool(self._observers)
+        return bool(self.all)
 
     def tell(self, event: Event) -> None:
         """Tell of a durable event; returns at once."""
-        for observer in self._observers:
+        for observer in self.all:
             try:
                 answer = observer(event)
             except Exception:  # foreign code must not reach the engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.engine import reading
+from edgeflow.engine import frames, reading
 from edgeflow.engine.failures import info
 from edgeflow.engine.inbox import shown
 from edgeflow.engine.journal import Journal, Rest, Wiring
@@ -75,7 +75,14 @@ async def load(wiring: Wiring, instance: str, token: bytes) -> tuple[Journal, Lo
     try:
         return reading.load(wiring, loaded, token), loaded
     except JournalDamaged as error:
+        if is_void(wiring, loaded):
+            raise UnknownInstance(instance) from error
         raise JournalDamaged(f"instance {instance!r}: {error}") from error
+
+
+def is_void(wiring: Wiring, loaded: Loaded) -> bool:
+    """Tell whether its start was never written whole: it counts as not started."""
+    return frames.is_void(loaded.frames, wiring.codec)
 
 
 def settled(journal: Journal, inbox: Inbox) -> Outcome[Any] | None:

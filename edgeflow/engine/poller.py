@@ -48,4 +48,5 @@ class Poller:
                 log.warning("the worker cannot look for due instances: %s", error)
             except Exception:  # foreign code must not end the worker
                 log.exception("the worker cannot look for due instances")
-            await worker.bells.wait("", worker.plan.poll, idle=True)
+            if not self._stopping:  # it may have been rung for during the claim
+                await worker.bells.wait("", worker.plan.poll, idle=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import dataclass, fields, replace
+from random import Random
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
 from edgeflow.clock import Clock, SystemClock
 from edgeflow.engine import opening
 from edgeflow.engine.frames import Codec, PlainCodec
 from edgeflow.engine.journal import Wiring
-from edgeflow.errors import OutcomeUnknown, StoreUnavailable
+from edgeflow.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from edgeflow.store import Commit, Committed
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ T = TypeVar("T")
 FaultKind: TypeAlias = Literal[
     "fail_before",  # nothing is written, and the store says so: StoreUnavailable
     "fail_after",  # it is written, but the answer is lost: OutcomeUnknown
+    "time_out",  # nothing is written, and after some seconds: OutcomeUnknown
+    "late",  # OutcomeUnknown, and some seconds later it is written after all
     "slow",  # it is written after some seconds
     "fence",  # another process opens the instance first
     "crash_before",  # this process ends here: nothing is written
@@ -31,6 +36,8 @@ FaultKind: TypeAlias = Literal[
     "lose",  # acknowledged, but not written; then the process ends
     "tear",  # of the last frame only a part is written; then the process ends
 ]
+
+KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 RIVAL = b"another process!"
 """The token of the process that fences this one."""
@@ -40,7 +47,7 @@ class Crashed(BaseException):
     """The process is said to have ended: no `except Exception` goes on after it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Fault:
     """One thing that goes wrong; its repr makes it again."""
 
@@ -48,17 +55,49 @@ class Fault:
     """The write that it strikes, counted from 1; a repeated write counts anew."""
     kind: FaultKind
     seconds: float = 2.0
-    """How long a slow write takes."""
-    keep: int = 0
-    """How many bytes of the last frame are left by a torn write."""
+    """How long a slow, late or unanswered write takes."""
+    keep: int = 24
+    """How many bytes of the last frame are left by a torn write; never all."""
+
+    def __repr__(self) -> str:
+        unusual = [
+            f", {field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)[2:]
+            if getattr(self, field.name) != field.default
+        ]
+        return f"Fault({self.at}, {self.kind!r}{''.join(unusual)})"
+
+
+def draw_plan(
+    seed: object, writes: int, faults: int = 2, kinds: Sequence[FaultKind] = KINDS
+) -> tuple[Fault, ...]:
+    """Draw some faults: the same ones for the same seed.
+
+    At most one write is torn: two torn frames in a row are taken for a damaged
+    journal, which blocks its instance.
+
+    Args:
+        seed: anything with a repr that does not change.
+        writes: how many there are to strike.
+        faults: how many to draw, each at another write.
+        kinds: what may happen.
+    """
+    random = Random(repr(seed))  # noqa: S311  to be repeatable is the point
+    places = random.sample(range(1, writes + 1), min(faults, writes))
+    plan: list[Fault] = []
+    for at in sorted(places):
+        plan.append(Fault(at, random.choice(kinds)))
+        if plan[-1].kind == "tear":
+            kinds = [kind for kind in kinds if kind != "tear"] or ["crash_before"]
+    return tuple(plan)
 
 
 class FaultyStore:
     """Passes every call on to `inner`, but for the faults of its plan.
 
     Commits, sends and deletes count as writes. Once it has crashed, every call
-    but `close` raises `Crashed`; go on with another app over `inner`, as another
-    process would.
+    but `close` raises `Crashed`; go on with another app over `inner`, or over
+    `following()`, as another process would.
     """
 
     def __init__(
@@ -68,6 +107,7 @@ class FaultyStore:
         *,
         clock: VirtualClock | None = None,
         codec: Codec | None = None,
+        writes: int = 0,
     ) -> None:
         """Wrap a store.
 
@@ -76,13 +116,14 @@ class FaultyStore:
             plan: at most one fault for each write.
             clock: of the app, for slow writes; default: real time.
             codec: of the app, for fencing.
+            writes: how many writes there were before.
 
         Raises:
             ValueError: if two faults strike one write.
         """
         self.inner = inner
         self.plan = tuple(plan)
-        self.writes = 0
+        self.writes = writes
         """How many writes were asked for."""
         self.struck: list[Fault] = []
         """The faults that happened, oldest first."""
@@ -90,17 +131,33 @@ class FaultyStore:
         """What ended the process, if anything did."""
         self._faults = {fault.at: fault for fault in self.plan}
         self._clock: Clock = clock or SystemClock()
+        self._virtual = clock
         self._sleep = clock.sleep if clock else asyncio.sleep
         self._codec: Codec = codec or PlainCodec()
+        self._late: set[asyncio.Task[None]] = set()
         if len(self._faults) < len(self.plan):
             raise ValueError(f"two faults strike one write: {list(self.plan)}")
 
     def __repr__(self) -> str:
         return f"FaultyStore({type(self.inner).__name__}(), {list(self.plan)})"
 
+    def following(self) -> FaultyStore:
+        """Give the store as the next process sees it, with the faults to come."""
+        return type(self)(
+            self.inner,
+            [fault for fault in self.plan if fault.at > self.writes],
+            clock=self._virtual,
+            codec=self._codec,
+            writes=self.writes,
+        )
+
     def kill(self) -> None:
         """Let the process end now, at no write: inside of a step, say."""
         self.crashed = Fault(self.writes, "crash_after")
+
+    async def settle(self) -> None:
+        """Wait until all that comes late is there."""
+        await asyncio.gather(*self._late)
 
     @property
     def limits(self) -> Limits:
@@ -122,9 +179,7 @@ class FaultyStore:
         if fault is not None and fault.kind == "fence":
             await self._take_over(instance, commit)
         if fault is not None and fault.kind == "tear":
-            *whole, last = commit.frames
-            torn = replace(commit, frames=(*whole, last[: fault.keep]))
-            await self.inner.commit(instance, torn)
+            await self.inner.commit(instance, _torn(commit, fault.keep))
             raise self._crash(fault)
         return await self._write(
             fault, lambda: self.inner.commit(instance, commit), Committed()
@@ -166,17 +221,32 @@ class FaultyStore:
             return await write()
         if kind == "fail_before":
             raise StoreUnavailable(f"nothing was written: {fault}")
-        if kind == "slow":
+        if kind in ("slow", "time_out"):
             await self._sleep(fault.seconds)
+        if kind == "slow":
             return await write()
+        if kind == "late":
+            self._write_later(fault.seconds, write)
         if kind == "lose":
             self.crashed = fault
             return answer
         if kind in ("fail_after", "crash_after"):
             await write()
-        if kind == "fail_after":
-            raise OutcomeUnknown(f"the answer is lost: {fault}")
+        if kind in ("fail_after", "time_out", "late"):
+            raise OutcomeUnknown(f"there was no answer: {fault}")
         raise self._crash(fault)
+
+    def _write_later(self, seconds: float, write: Callable[[], Awaitable[T]]) -> None:
+        async def arrive() -> None:
+            await self._sleep(seconds)
+            # Another write may have been there first: then it is void.
+            with self._clock.busy(), suppress(StoreError):
+                await write()
+
+        # Not in the caller's context, whose commit holds time still.
+        task = asyncio.get_running_loop().create_task(arrive(), context=Context())
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
 
     async def _take_over(self, instance: str, commit: Commit) -> None:
         """Be the other process: open the instance, or start it, and do no more."""
@@ -202,3 +272,18 @@ class FaultyStore:
     def _crash(self, fault: Fault) -> Crashed:
         self.crashed = fault
         return Crashed(f"the process has ended: {fault}")
+
+
+def _torn(commit: Commit, keep: int) -> Commit:
+    """Leave of a commit what a store writes first: its frames, but for the end."""
+    *whole, last = commit.frames
+    return Commit(
+        seq=commit.seq,
+        frames=(*whole, last[: min(keep, len(last) - 1)]),
+        token=commit.token,
+        opens=commit.opens,
+        workflow=commit.workflow,
+        status="running",
+        due=commit.now,
+        now=commit.now,
+    )

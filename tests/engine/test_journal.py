@@ -419,19 +419,18 @@ async def test_a_journal_of_a_newer_format_is_left_alone() -> None:
     assert await app_for(three, inner, clock).run("w", id="i") == [0, 1, 2]
 
 
-async def test_a_start_that_was_torn_says_so_and_can_be_deleted() -> None:
+@pytest.mark.parametrize("how", ["attach", "fail", "restart"])
+async def test_a_start_that_was_torn_counts_as_not_written(how: Any) -> None:
+    # O-08, S34
     commits = await record(three)
     (frame,) = commits[0].frames
     clock = VirtualClock()
     torn = await written([replace(commits[0], frames=(frame[:50],))])
     app = app_for(three, torn, clock)
 
-    outcome = await app.drive("i")
-    assert outcome.status == "blocked"
-    assert outcome.error is not None
-    assert "frame 1" in outcome.error.message
-    await app.handle("i").delete()
-
+    with pytest.raises(UnknownInstance):
+        await app.drive("i")
+    await app.start("w", id="i", on_conflict=how)
     assert await app.run("w", id="i") == [0, 1, 2]
 
 

@@ -157,6 +157,8 @@ class StepOp(Op[T]):
             deadline=None if timeout is None else now + timeout,
             draft=draft,
         )
+        if witness := run.journal.wiring.witness:
+            witness.began(run.id, self.key, show(self.path), self.number)
         self.attempt = Attempt(step, draft, run.clock)
         run.executing[self.key] = self
         self.attempt.start(
@@ -217,6 +219,7 @@ class StepOp(Op[T]):
         )
         if changes:
             run.journal.set_state(changes)
+        self._witness(run)
         run.emit("step_completed", path=show(self.path), attempt=self.number, took=took)
         run.settle(entry, self._durability(run))
 
@@ -285,6 +288,7 @@ class StepOp(Op[T]):
         took: float | None,
         delay: float | None,
     ) -> None:
+        self._witness(run)
         run.emit(
             "attempt_failed",
             path=show(self.path),
@@ -294,6 +298,10 @@ class StepOp(Op[T]):
             took=took,
             error=info(described),
         )
+
+    def _witness(self, run: Run) -> None:
+        if witness := run.journal.wiring.witness:
+            witness.ended(run.id, self.key, show(self.path), self.number)
 
     def _durability(self, run: Run) -> Durability:
         if self.options.at_most_once:

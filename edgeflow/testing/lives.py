@@ -1,0 +1,262 @@
+"""An instance, driven by process after process until it has ended."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgeflow.engine import opening
+from edgeflow.engine.inbox import Posted, reply_address, unseal
+from edgeflow.errors import EdgeflowError, Fenced, StoreError, UnknownInstance
+from edgeflow.store import TERMINAL, Envelope, Query
+from edgeflow.testing.clock import VirtualClock
+from edgeflow.testing.faults import Crashed
+from edgeflow.testing.ledger import Ledger
+from edgeflow.testing.story import Story, ToldStore
+from edgeflow.testing.twins import twin
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeflow.app import App
+    from edgeflow.engine.journal import Journal
+    from edgeflow.store import Head, Status, Store
+    from edgeflow.testing.faults import Fault
+    from edgeflow.testing.posts import Post
+    from edgeflow.workflows import Workflow
+
+ID = "it"
+"""The id of the instance."""
+
+LOOKS = 10_000
+"""Looks for work after which a run is said not to end."""
+
+TROUBLE = (Crashed, Fenced, StoreError)
+"""How a process can fail by the plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How everything ended: values are plain JSON."""
+
+    status: Status
+    output: Any
+    error: Any
+    """Type, message and data; None if there is none."""
+    undo_errors: Any
+    state: dict[str, Any]
+    answers: dict[int, list[Any]]
+    """Replies, by the number of the post that asked."""
+    inboxes: dict[str, list[tuple[str, Any]]]
+    """Names and bodies of what nobody has read, by address."""
+    others: dict[str, tuple[str, Any, Any]]
+    """Status, output and error of the other instances, by id."""
+
+
+class Stuck(Exception):
+    """Nothing is due, nothing is to be sent, and it has not ended."""
+
+
+class Lives:
+    """One run of one instance, with all its processes."""
+
+    def __init__(
+        self,
+        app: App,
+        workflow: Workflow[Any, Any],
+        input: object,
+        *,
+        posts: Sequence[Post],
+        plan: Sequence[Fault],
+        parked: bool,
+        store: Store,
+    ) -> None:
+        """Prepare a run over a new, empty store."""
+        self.story = Story()
+        self.clock = VirtualClock()
+        self.inner = store
+        self._app = app
+        self._workflow = workflow
+        self._input = input
+        self._posts = posts
+        self._unsent = dict(enumerate(posts))
+        self._parked = parked
+        self._codec = app.wiring.codec
+        self.ledger = Ledger(store, self._codec, self.story)
+        self.faulty = ToldStore(
+            self.ledger, plan, clock=self.clock, codec=self._codec
+        ).telling(self.story)
+        self._processes = 0
+
+    async def run(self) -> End | None:
+        """Run to the end; None: it went wrong, and the story tells how.
+
+        Raises:
+            Stuck: if it does not end.
+        """
+        await self.inner.open()
+        try:
+            return await self._run()
+        finally:
+            await self.faulty.settle()
+            await self.inner.close()
+
+    async def _run(self) -> End | None:
+        while not self.ledger.complaints:
+            self.story.next_process()
+            try:
+                async with AsyncExitStack() as stack:
+                    await self._live(stack)
+                await self.faulty.settle()
+                return await self.end()
+            except TROUBLE as error:
+                await self._bury(error)
+        return None
+
+    async def _live(self, stack: AsyncExitStack) -> None:
+        """Be one process, until everything has ended."""
+        app = self._twin()
+        if self._parked:
+            await stack.enter_async_context(app.session.using(runs=True))
+        await self._starter().start(self._workflow, self._input, id=ID)
+        self._check()
+        for _ in range(LOOKS):
+            due = await self.ledger.claim(self.clock.now(), 100, 0.0, "the driver")
+            driven = [await self._drive(app, instance) for instance in due]
+            if not any(driven) and not await self._go_on():
+                return
+        raise Stuck(f"it has not ended after {LOOKS} runs")
+
+    async def _drive(self, app: App, instance: str) -> bool:
+        """Drive an instance; False: its start is torn, so it is not there."""
+        try:
+            await (app if self._parked else self._twin()).drive(instance)
+        except UnknownInstance:
+            return False
+        self._check()
+        return True
+
+    def _twin(self) -> App:
+        self._processes += 1
+        return twin(
+            self._app, self.faulty, self.clock, self.ledger, seed=self._processes
+        )
+
+    def _starter(self) -> App:
+        """Give whoever starts it: with one seed, so that keys are always the same."""
+        return twin(self._app, self.faulty, self.clock, seed="the starter")
+
+    def _check(self) -> None:
+        """Take what was done as done: from here on a crash must not matter."""
+        if self.faulty.crashed is not None:
+            raise Crashed("what was acknowledged is lost")
+        self.ledger.rested()
+
+    # --- between processes ------------------------------------------------------------
+
+    async def _bury(self, error: BaseException) -> None:
+        """Let the process be gone: its leases are said to be over."""
+        self.story.tell(f"   the process ends: {type(error).__name__}")
+        if self.faulty.crashed is not None and self.faulty.crashed.kind == "lose":
+            self.ledger.trusted = False
+        self.ledger.died()
+        self.faulty = self.faulty.following()
+        for head in await self._heads():
+            await self.ledger.renew(head.instance, head.token, self.clock.now(), 0.0)
+            await self._tell_of(head.instance)
+
+    async def _tell_of(self, instance: str) -> None:
+        """Read what is on disk: it has to be readable at every moment."""
+        try:
+            journal = await self._journal(instance)
+        except UnknownInstance:
+            return  # its start is torn, and counts as not written
+        except EdgeflowError as error:
+            self.ledger.complain(f"{instance} cannot be loaded: {error}")
+            return
+        entries = [
+            f"{'/'.join(str(part) for part in entry.key)} {entry.status}"
+            for entry in journal.entries.values()
+        ]
+        self.story.tell(
+            f"   on disk: {instance} {journal.seq}, {journal.status}; "
+            f"{', '.join(entries) or 'no entries'}"
+        )
+
+    async def _heads(self) -> list[Head]:
+        heads = [head async for head in self.ledger.find(Query())]
+        return [head for head in heads if head.status not in {*TERMINAL, "blocked"}]
+
+    async def _go_on(self) -> bool:
+        """Send what is waited for, or let time pass; False: all has ended.
+
+        Raises:
+            Stuck: if nothing of this can be done.
+        """
+        heads = await self._heads()
+        if not heads:
+            return False
+        for head in heads:
+            for number, post in self._unsent.items():
+                to = post.to or ID
+                if to == head.instance and post.name in head.awaiting:
+                    await self._send(number, self._unsent.pop(number), to)
+                    return True
+        now = self.clock.now()
+        times = [head.wake_at for head in heads if head.wake_at is not None]
+        if not times:
+            waiting = ", ".join(
+                f"{head.instance} is {head.status}, waits for {head.awaiting}"
+                for head in heads
+            )
+            raise Stuck(f"nothing is due, no message is left to send: {waiting}")
+        if min(times) <= now:
+            raise Stuck(f"it wanted to wake {now - min(times):g} s ago, and is not due")
+        self.story.tell(f"   {min(times) - now:g} s pass")
+        self.clock.advance(min(times) - now)
+        return True
+
+    async def _send(self, number: int, post: Post, to: str) -> None:
+        now, ask = self.clock.now(), f"ask-{number}" if post.asks else None
+        posted = Posted(post.body, now, ask=ask, deadline=now + 1e6 if ask else None)
+        envelope = Envelope(to, f"post-{number}", post.name, posted.seal(self._codec))
+        await self.ledger.send(envelope)
+        self.story.tell(f"   message {post.name!r} comes for {to}")
+
+    # --- the end --------------------------------------------------------------------
+
+    async def _journal(self, instance: str) -> Journal:
+        wiring = self._starter().wiring
+        wiring.store = self.ledger
+        return (await opening.load(wiring, instance, b""))[0]
+
+    async def end(self) -> End:
+        """Tell how everything ended."""
+        heads = [head async for head in self.ledger.find(Query())]
+        journals = {h.instance: await self._journal(h.instance) for h in heads}
+        it = journals.pop(ID)
+        sent = [m for commit in self.ledger.commits for m in commit.sends]
+        addresses = {message.to for message in sent} | {
+            post.to or ID for post in self._posts
+        }
+        asks = {
+            n: reply_address(f"ask-{n}") for n, p in enumerate(self._posts) if p.asks
+        }
+        return End(
+            it.status,
+            it.end.get("output"),
+            it.end.get("error"),
+            it.end.get("undo_errors"),
+            {key: value.decode() for key, value in it.state.items()},
+            {n: [body for _, body in await self._unread(to)] for n, to in asks.items()},
+            {to: await self._unread(to) for to in sorted(addresses - {*asks.values()})},
+            {
+                id_: (other.status, other.end.get("output"), other.end.get("error"))
+                for id_, other in journals.items()
+            },
+        )
+
+    async def _unread(self, address: str) -> list[tuple[str, Any]]:
+        messages = await self.ledger.unread(address)
+        return [(m.name, unseal(m.body, self._codec).body) for m in messages]
