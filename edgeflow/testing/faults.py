@@ -18,6 +18,7 @@ from edgeflow.store import Commit, Committed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from typing import Self
 
     from edgeflow.store import Envelope, Head, Limits, Loaded, Query, Store
     from edgeflow.testing.clock import VirtualClock
@@ -141,7 +142,7 @@ class FaultyStore:
     def __repr__(self) -> str:
         return f"FaultyStore({type(self.inner).__name__}(), {list(self.plan)})"
 
-    def following(self) -> FaultyStore:
+    def following(self) -> Self:
         """Give the store as the next process sees it, with the faults to come."""
         return type(self)(
             self.inner,

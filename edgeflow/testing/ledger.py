@@ -50,9 +50,10 @@ class Ledger(RecordingStore):
         self.trusted = True
         """Whether the store keeps what it acknowledges; else less is demanded."""
         self._codec = codec
-        self._story = story
+        self.story = story
         self._known: dict[Name, Known] = {}
         self._begun: dict[tuple[Name, int], int] = {}
+        self._taken: set[tuple[str, str]] = set()
         self._intended: set[tuple[Name, int]] = set()
         """Attempts that began once their intent was durable: at most once."""
         self._undone: list[tuple[Name, str, int]] = []
@@ -67,12 +68,13 @@ class Ledger(RecordingStore):
     def complain(self, what: str) -> None:
         """Note that something is wrong."""
         self.complaints.append(what)
-        self._story.wrong(what)
+        self.story.wrong(what)
 
     # --- what is written ----------------------------------------------------------
 
     async def commit(self, instance: str, commit: Commit) -> Committed:
         answer = await super().commit(instance, commit)
+        self._take(instance, commit)
         try:
             numbered = enumerate(commit.frames, start=commit.seq)
             parts = [frames.unwrap(Frame(*each), self._codec) for each in numbered]
@@ -82,6 +84,13 @@ class Ledger(RecordingStore):
             for line in part.lines:
                 self._note(instance, frames.parse(line))
         return answer
+
+    def _take(self, instance: str, commit: Commit) -> None:
+        self._taken -= {(instance, message) for message in commit.restored}
+        for message in commit.acks:
+            if (instance, message) in self._taken:
+                self.complain(f"message {message} is taken out of the inbox twice")
+            self._taken.add((instance, message))
 
     def _note(self, instance: str, record: dict[str, Any]) -> None:
         for path in record.get("forget", ()):
@@ -99,8 +108,8 @@ class Ledger(RecordingStore):
         """Judge an attempt that is about to begin."""
         name = instance, key
         before = self._begun.get((name, attempt))
-        self._begun[name, attempt] = self._story.process
-        self._story.tell(f"   {path}, attempt {attempt}")
+        self._begun[name, attempt] = self.story.process
+        self.story.tell(f"   {path}, attempt {attempt}")
         known = self._known.get(name) or Known("", 0, 0)
         if known.is_over:
             self.complain(
@@ -114,7 +123,7 @@ class Ledger(RecordingStore):
                 f"{path} makes attempt {attempt} again, though the failure of attempt "
                 f"{known.attempts} is durable since commit {known.write}"
             )
-        elif before == self._story.process:
+        elif before == self.story.process:
             self.complain(f"{path} makes attempt {attempt} twice in one process")
         elif attempt > known.attempts + 1 and self.trusted:
             self.complain(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import opening
 from edgeflow.engine.inbox import Posted, reply_address, unseal
+from edgeflow.engine.scope import show
 from edgeflow.errors import EdgeflowError, Fenced, StoreError, UnknownInstance
 from edgeflow.store import TERMINAL, Envelope, Query
 from edgeflow.testing.clock import VirtualClock
@@ -84,9 +85,7 @@ class Lives:
         self._parked = parked
         self._codec = app.wiring.codec
         self.ledger = Ledger(store, self._codec, self.story)
-        self.faulty = ToldStore(
-            self.ledger, plan, clock=self.clock, codec=self._codec
-        ).telling(self.story)
+        self.faulty = ToldStore(self.ledger, plan, clock=self.clock, codec=self._codec)
         self._processes = 0
 
     async def run(self) -> End | None:
@@ -158,8 +157,6 @@ class Lives:
     async def _bury(self, error: BaseException) -> None:
         """Let the process be gone: its leases are said to be over."""
         self.story.tell(f"   the process ends: {type(error).__name__}")
-        if self.faulty.crashed is not None and self.faulty.crashed.kind == "lose":
-            self.ledger.trusted = False
         self.ledger.died()
         self.faulty = self.faulty.following()
         for head in await self._heads():
@@ -176,8 +173,7 @@ class Lives:
             self.ledger.complain(f"{instance} cannot be loaded: {error}")
             return
         entries = [
-            f"{'/'.join(str(part) for part in entry.key)} {entry.status}"
-            for entry in journal.entries.values()
+            f"{show(entry.path)} {entry.status}" for entry in journal.entries.values()
         ]
         self.story.tell(
             f"   on disk: {instance} {journal.seq}, {journal.status}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeflow.testing.faults import FaultyStore
-from edgeflow.testing.ledger import told
+from edgeflow.testing.ledger import Ledger, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,19 +43,12 @@ class Story:
 
 
 class ToldStore(FaultyStore):
-    """A faulty store that tells a story of its writes."""
+    """A faulty store over a ledger; it tells of its writes."""
 
-    story: Story
-
-    def telling(self, story: Story) -> ToldStore:
-        """Tell this story."""
-        self.story = story
-        return self
-
-    def following(self) -> ToldStore:
-        following = super().following()
-        assert isinstance(following, ToldStore)
-        return following.telling(self.story)
+    @property
+    def ledger(self) -> Ledger:
+        assert isinstance(self.inner, Ledger)
+        return self.inner
 
     async def commit(self, instance: str, commit: Commit) -> Committed:
         self._tell(lambda: f"{instance} {commit.seq}: {told(commit, self._codec)}")
@@ -72,11 +65,12 @@ class ToldStore(FaultyStore):
     def _tell(self, what: Callable[[], str]) -> None:
         if self.crashed is not None:
             return
-        number = self.writes + 1
-        self.story.tell(lambda: f"{number:4} {what()}")
+        number, story = self.writes + 1, self.ledger.story
+        story.tell(lambda: f"{number:4} {what()}")
         fault = self._faults.get(number)
         if fault is not None:
-            self.story.tell(f"  -- {WORDS[fault.kind]}")
+            story.tell(f"  -- {WORDS[fault.kind]}")
+            self.ledger.trusted &= fault.kind != "lose"
 
 
 WORDS = {
