@@ -93,6 +93,11 @@ def draw_plan(
     return tuple(plan)
 
 
+def simpler(plan: Sequence[Fault]) -> list[tuple[Fault, ...]]:
+    """Give the plans with one fault less: to find the smallest that still fails."""
+    return [(*plan[:at], *plan[at + 1 :]) for at in range(len(plan))]
+
+
 class FaultyStore:
     """Passes every call on to `inner`, but for the faults of its plan.
 

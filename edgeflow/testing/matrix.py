@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.stores import store_from_url
-from edgeflow.testing.faults import KINDS, Fault, draw_plan
+from edgeflow.testing.faults import KINDS, Fault, draw_plan, simpler
 from edgeflow.testing.lives import End, Lives, Stuck
 from edgeflow.testing.posts import posts
 from edgeflow.testing.story import say
@@ -161,12 +161,13 @@ class _Matrix:
     async def check(self, plan: Sequence[Fault]) -> None:
         """Run with these faults, and compare."""
         lives, wrong = await self._judged(plan)
-        if wrong and len(plan) > 1:
-            for fault in plan:  # one of them may be enough
-                fewer, why = await self._judged((fault,))
-                if why:
-                    plan, lives, wrong = (fault,), fewer, why
-                    break
+        candidates = simpler(plan) if wrong else []
+        while candidates and len(plan) > 1:
+            fewer = candidates.pop(0)
+            found, why = await self._judged(fewer)
+            if why:
+                plan, lives, wrong = fewer, found, why
+                candidates = simpler(plan)
         if wrong:
             raise MatrixFailed(self._text(lives, plan, wrong), plan)
 
