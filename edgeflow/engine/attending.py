@@ -27,10 +27,10 @@ class Families:
         self._elsewhere: dict[str, float] = {}
         """Since when each of those that another process runs has been run by it."""
 
-    def born(self, parent: str, child: str) -> None:
-        """Take note of a child that is there now."""
+    def born(self, parent: str, child: str, known: bool) -> None:  # noqa: FBT001  it is a Callable's
+        """Take note of a child; one that was known before may be a dead process's."""
         self._worker.bells.ring("")  # for the poller, if there is one
-        self._follow(parent, child, take_over=False)
+        self._follow(parent, child, take_over=known)
 
     def meet(self, journal: Journal) -> None:
         """Take note of the children that an instance has from before.

@@ -133,7 +133,7 @@ def announce(run: Run, births: Sequence[Met]) -> None:
     """Let the process know of children that are there now."""
     for birth, met in births:
         if met != "stranger":
-            run.settings.born(run.id, birth.child)
+            run.settings.born(run.id, birth.child, met == "known")
         if met != "new":
             run.fetch()  # there may be a message about it
 

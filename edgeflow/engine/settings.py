@@ -25,8 +25,8 @@ class Settings:
     """A random number in 0 to 1, for jitter."""
     sent: Callable[[str], None] = lambda _to: None
     """Hears whom a flush has sent a message."""
-    born: Callable[[str, str], None] = lambda _parent, _child: None
-    """Hears of the parent and the id of each child that is there now."""
+    born: Callable[[str, str, bool], None] = lambda _parent, _child, _known: None
+    """Hears of the parent and the id of each child, and whether it was there before."""
     observers: Observers
     resources: Any = None
     durability: Durability = "step"

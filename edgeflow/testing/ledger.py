@@ -145,12 +145,34 @@ class Ledger(RecordingStore):
         """Judge a moment at which everything has to be durable."""
         for name, path, attempt in self._undone:
             known = self._known.get(name) or Known("", 0, 0)
-            if not known.is_over and known.attempts < attempt and self.trusted:
+            if known.is_over or known.attempts >= attempt or self._is_past(name):
+                continue
+            if self.trusted:
                 self.complain(
                     f"{path}: the outcome of attempt {attempt} is not durable when "
                     "control leaves the engine"
                 )
         self._undone.clear()
+
+    def _is_past(self, name: Name) -> bool:
+        """Tell whether it lies in a turn that is over, and was pruned unwritten.
+
+        So it is if a later turn of the loop, or the end of the loop, is durable.
+        """
+        instance, key = name
+        turns = [at for at in range(0, len(key), 2) if key[at] == "turn"]
+        for at in turns:
+            loop, turn = key[:at], int(key[at + 1])
+            if (known := self._known.get((instance, loop))) and known.is_over:
+                return True
+            later = (
+                other
+                for where, other in self._known
+                if where == instance and other[:at] == loop and len(other) > at
+            )
+            if any(o[at] == "turn" and int(o[at + 1]) > turn for o in later):
+                return True
+        return False
 
 
 def told(commit: Commit, codec: Codec) -> str:
