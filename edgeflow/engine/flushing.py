@@ -14,8 +14,8 @@ from edgeflow.events import Event, EventKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgeflow.engine.children import Met
-    from edgeflow.engine.journal import Rest
+    from edgeflow.engine.children import Birth, Met
+    from edgeflow.engine.journal import Taken
     from edgeflow.engine.run import Run
     from edgeflow.store import Envelope
 
@@ -107,12 +107,17 @@ class Flusher:
         self.urgent = False
         self._dirty_since = None
         self.hold(rest.lease)
-        self._flight = self._host.create_task(self._write(rest))
+        try:
+            taken = self._journal.take(rest)
+        except Exception as error:  # of a codec, say
+            self._fail(error)
+            return
+        births = children.owed(self._journal)
+        self._flight = self._host.create_task(self._write(taken, births))
         self._flight.add_done_callback(self._landed)
 
-    async def _write(self, rest: Rest) -> Landed:
-        births = children.owed(self._journal)
-        sends = await self._journal.flush(rest)
+    async def _write(self, taken: Taken, births: Sequence[Birth]) -> Landed:
+        sends = await self._journal.write(taken)
         return sends, await children.create(self._journal, births)
 
     def flush_if_due(self) -> None:
@@ -148,12 +153,16 @@ class Flusher:
                 if mark <= self._journal.durable:
                     resolve(waiter)
             run.advance()
-        elif isinstance(error, EdgeflowError):
-            run.give_up(error)
         else:
-            trouble = StoreUnavailable(f"{run}: the store failed: {error!r}")
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, EdgeflowError):
+            self._run.give_up(error)
+        else:
+            trouble = StoreUnavailable(f"{self._run}: the store failed: {error!r}")
             trouble.__cause__ = error
-            run.give_up(trouble)
+            self._run.give_up(trouble)
 
     # --- the lease ----------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgeflow.engine import frames
 from edgeflow.engine.committing import Committer
@@ -55,6 +55,10 @@ class Rest:
     lease: float = field(default=0.0, compare=False)
     resting: bool = True
     """Whether no code of the instance runs; else a process that is gone has died."""
+
+
+Taken: TypeAlias = tuple[Commit, Rest, int, list[Envelope]]
+"""A commit, the rest in it, its last change, and what it may have to deliver."""
 
 
 @dataclass(slots=True)
@@ -325,9 +329,12 @@ class Journal:
             Fenced: if another owner has written; nothing of this was.
             StoreUnavailable: if it could not be written, or the answer is not known.
         """
-        commit = self._take(rest, opens=opens)
-        owed = list(self.undelivered.values())
-        mark, size = self.mark, sum(map(len, commit.frames))
+        return await self.write(self.take(rest, opens=opens))
+
+    async def write(self, taken: Taken) -> Sequence[Envelope]:
+        """Write what was taken; see `flush`."""
+        commit, rest, mark, owed = taken
+        size = sum(map(len, commit.frames))
         await self._committer.commit(commit, owed)
         for message in owed:
             del self.undelivered[message.id]
@@ -339,7 +346,8 @@ class Journal:
         self.lines.wrote(size, snapshot=commit.snapshot)
         return commit.sends
 
-    def _take(self, rest: Rest, *, opens: bool) -> Commit:
+    def take(self, rest: Rest, *, opens: bool = False) -> Taken:
+        """Take what is dirty, in the moment to which `rest` fits."""
         outbox, self._outbox = self._outbox, Outbox()
         if self.lines:
             self.deaths = 0
@@ -362,7 +370,7 @@ class Journal:
             "prev": 0 if snapshot else self.prev,
         }
         store = self.wiring.store
-        return Commit(
+        commit = Commit(
             seq=self.seq + 1,
             frames=frames.build(
                 header,
@@ -386,3 +394,4 @@ class Journal:
             restored_bodies=tuple(outbox.restored.values()),
             sends=tuple(outbox.sends),
         )
+        return commit, rest, self.mark, list(self.undelivered.values())
