@@ -1,6 +1,7 @@
 """What tests of programs and of adapters need.
 
-`StoreSuite` needs pytest; the others need nothing but edgeflow.
+`StoreSuite` needs pytest, and `StoreMachine` Hypothesis; the others need nothing but
+edgeflow. pytest finds the fixture `flow` by itself.
 """
 
 from __future__ import annotations
@@ -13,29 +14,59 @@ if TYPE_CHECKING:
     from edgeflow.testing.faults import Crashed as Crashed
     from edgeflow.testing.faults import Fault as Fault
     from edgeflow.testing.faults import FaultyStore as FaultyStore
+    from edgeflow.testing.faults import draw_plan as draw_plan
+    from edgeflow.testing.flow import Flow as Flow
+    from edgeflow.testing.flow import Instance as Instance
+    from edgeflow.testing.flow import Stuck as Stuck
+    from edgeflow.testing.lives import End as End
+    from edgeflow.testing.matrix import MatrixFailed as MatrixFailed
+    from edgeflow.testing.matrix import Report as Report
+    from edgeflow.testing.matrix import crash_matrix as crash_matrix
+    from edgeflow.testing.posts import Post as Post
     from edgeflow.testing.recorder import RecordingStore as RecordingStore
     from edgeflow.testing.replay import assert_replayable as assert_replayable
     from edgeflow.testing.store_suite import StoreSuite as StoreSuite
 
+_HOMES = {
+    "Crashed": "faults",
+    "End": "lives",
+    "Fault": "faults",
+    "FaultyStore": "faults",
+    "Flow": "flow",
+    "Instance": "flow",
+    "MatrixFailed": "matrix",
+    "Post": "posts",
+    "RecordingStore": "recorder",
+    "Report": "matrix",
+    "StoreSuite": "store_suite",
+    "Stuck": "flow",
+    "VirtualClock": "clock",
+    "assert_replayable": "replay",
+    "crash_matrix": "matrix",
+    "draw_plan": "faults",
+}
+
 __all__ = [
     "Crashed",
+    "End",
     "Fault",
     "FaultyStore",
+    "Flow",
+    "Instance",
+    "MatrixFailed",
+    "Post",
     "RecordingStore",
+    "Report",
     "StoreSuite",
+    "Stuck",
     "VirtualClock",
     "assert_replayable",
+    "crash_matrix",
+    "draw_plan",
 ]
-
-_HOMES = {
-    "VirtualClock": "clock",
-    "RecordingStore": "recorder",
-    "StoreSuite": "store_suite",
-    "assert_replayable": "replay",
-}
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'edgeflow.testing' has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'faults')}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeflow.store import Query
-from edgeflow.testing._store_parts import FIRST, NEXT, NOW, put, read
+from edgeflow.testing._store_parts import FIRST, NEXT, NOW, message, put, read
+from edgeflow.testing._store_source import StoreSource
 
 if TYPE_CHECKING:
     from edgeflow.store import Store
@@ -17,16 +18,16 @@ async def _ids(store: Store, query: Query) -> list[str]:
     return [head.instance async for head in store.find(query)]
 
 
-class ListCases:
+class ListCases(StoreSource):
     async def test_find_yields_each_match_once_in_the_order_of_ids(
         self, store: Store
     ) -> None:
         # N-14
-        names = [f"i{n:03}" for n in range(1000)]
+        names = [f"i{n:03}" for n in range(self.many)]
         await asyncio.gather(
             *(
                 store.commit(name, replace(FIRST, workflow=f"flow{n % 3}"))
-                for n, name in enumerate(reversed(names))
+                for n, name in reversed([*enumerate(names)])
             )
         )
         ended = replace(NEXT, workflow="flow0", status="completed")
@@ -53,6 +54,35 @@ class ListCases:
         heads = [head async for head in other.find(Query())]
 
         assert heads == [(await read(store, i)).head for i in ("z", "é")]
+
+    async def test_a_list_that_is_written_to_yields_each_at_most_once(
+        self, store: Store, other: Store
+    ) -> None:
+        # N-14
+        names = [f"i{n:03}" for n in range(600)]
+        await asyncio.gather(*(store.commit(name, FIRST) for name in names))
+        found: list[str] = []
+        async for head in store.find(Query(status="running")):
+            found.append(head.instance)
+            if head.instance == "i009":
+                ended = replace(NEXT, status="completed")
+                for name in ("i004", "i005", "i590"):
+                    await put(other, name, ended)
+                await other.delete("i300")
+                for name in ("a", "z"):
+                    await put(other, name, FIRST)
+
+        changed = {"i004", "i005", "i300", "i590", "a", "z"}
+        assert found == sorted(set(found))
+        assert [n for n in found if n not in changed] == [
+            n for n in names if n not in changed
+        ]
+
+    async def test_an_inbox_alone_is_not_found(self, store: Store) -> None:
+        # N-14
+        await store.send(message("i", "m"))
+
+        assert await _ids(store, Query()) == []
 
     async def test_what_is_deleted_is_not_found(self, store: Store) -> None:
         # N-14

@@ -15,18 +15,18 @@ from edgeflow.testing._store_parts import (
     NOW,
     SUSPENDED,
     due,
-    frames,
     message,
     put,
     read,
     unread,
 )
+from edgeflow.testing._store_source import StoreSource
 
 if TYPE_CHECKING:
     from edgeflow.store import Status, Store
 
 
-class MessageCases:
+class MessageCases(StoreSource):
     async def test_an_id_is_known_once(self, store: Store, other: Store) -> None:
         # N-07
         sent = message("i", "m")
@@ -46,6 +46,39 @@ class MessageCases:
         await put(store, "i", replace(NEXT, sends=(message("i", "m", body=b"third"),)))
 
         assert [m.body for m in await store.unread("i")] == [b"first"]
+
+    async def test_an_id_is_known_in_its_own_inbox_only(self, store: Store) -> None:
+        # N-07 N-12
+        for instance in ("i", "j"):
+            await put(store, instance, FIRST)
+            assert await store.send(message(instance, "m", body=instance.encode()))
+        await put(store, "i", replace(NEXT, acks=("m",)))
+
+        assert await unread(store, "i") == []
+        assert [m.body for m in await store.unread("j")] == [b"j"]
+
+    async def test_of_two_with_one_id_in_a_commit_the_first_arrives(
+        self, store: Store
+    ) -> None:
+        # N-07
+        sends = tuple(message("i", m, body=b) for m, b in (("m", b"1"), ("m", b"2")))
+        await put(store, "sender", replace(FIRST, sends=(*sends, message("i", "n"))))
+
+        shown = [(m.id, m.body) for m in await store.unread("i")]
+        assert shown == [("m", b"1"), ("n", b"body")]
+
+    async def test_an_id_that_was_sent_by_commit_is_known(
+        self, store: Store, other: Store
+    ) -> None:
+        # N-07
+        sends = (message("i", "m"), message("sender", "m"))
+        await put(store, "sender", replace(FIRST, sends=sends))
+        again = replace(FIRST, sends=(message("i", "m", body=b"again"),))
+        await put(other, "another sender", again)
+
+        for sent in sends:
+            assert not await other.send(sent)
+            assert list(await other.unread(sent.to)) == [sent]
 
     async def test_a_consumed_id_stays_known(self, store: Store, other: Store) -> None:
         # N-07
@@ -115,6 +148,34 @@ class MessageCases:
         shown = [(m.id, m.name, m.body) for m in await store.unread("i")]
         assert shown == [("1", "a", b""), ("3", "a", b"three"), ("4", "a", b"4")]
         assert await due(store, NOW) == ["i"]
+        assert not await store.send(message("i", "1"))
+        await put(store, "i", replace(NEXT, seq=4, acks=("3", "1")))
+        assert await unread(store, "i") == ["4"]
+        assert not await store.send(message("i", "3"))
+
+    async def test_what_a_conflict_would_have_restored_stays_consumed(
+        self, store: Store
+    ) -> None:
+        # N-07 N-02
+        await store.send(message("i", "m"))
+        await put(store, "i", replace(SUSPENDED, acks=("m",)))
+        back = replace(SUSPENDED, seq=3, restored=("m",), restored_bodies=(b"body",))
+        with pytest.raises(Conflict):
+            await store.commit("i", back)
+
+        assert await unread(store, "i") == []
+        assert await due(store, NOW) == []
+
+    async def test_a_restored_message_is_delayed_as_it_was(self, store: Store) -> None:
+        # N-07 N-08
+        await store.send(message("i", "m", at=NOW + 5))
+        await put(store, "i", replace(FIRST, acks=("m",)))
+        back = replace(SUSPENDED, seq=2, restored=("m",), restored_bodies=(b"body",))
+        await put(store, "i", back)
+
+        assert list(await store.unread("i")) == [message("i", "m", at=NOW + 5)]
+        assert await due(store, NOW + 4) == []
+        assert await due(store, NOW + 5) == ["i"]
 
     @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
     async def test_what_has_ended_takes_no_messages(
@@ -138,22 +199,24 @@ class MessageCases:
         self, store: Store, other: Store
     ) -> None:
         # N-15
-        rounds = 50
+        rounds = self.many
         await put(store, "a", FIRST)
         await put(store, "b", FIRST)
+
+        got: dict[str, list[str]] = {"a": [], "b": []}
 
         async def talk(each: Store, me: str, peer: str) -> None:
             for seq in range(2, 2 + rounds):
                 acks = tuple(m.id for m in await each.unread(me))
+                got[me] += acks
                 sends = (message(peer, f"{me}{seq}"),)
-                await put(each, me, replace(NEXT, seq=seq, acks=acks, sends=sends))
+                trims = seq % 20 == 0
+                talks = replace(NEXT, seq=seq, acks=acks, sends=sends, snapshot=trims)
+                await put(each, me, talks)
 
         await asyncio.gather(talk(store, "a", "b"), talk(other, "b", "a"))
 
         for me, peer in (("a", "b"), ("b", "a")):
-            assert len(await frames(store, me)) == 1 + rounds
-            known = [
-                await store.send(message(me, f"{peer}{seq}"))
-                for seq in range(2, 2 + rounds)
-            ]
-            assert not any(known)
+            assert (await read(store, me)).head.seq == 1 + rounds
+            got[me] += await unread(other, me)
+            assert got[me] == [f"{peer}{seq}" for seq in range(2, 2 + rounds)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from heapq import heappop, heappush
 from itertools import count
@@ -75,11 +75,12 @@ class VirtualClock:
             self._busy += holds
 
     def advance(self, seconds: float) -> None:
-        """Move time on by hand; what is due is called in the next turn of the loop."""
+        """Move time on by hand; what is due is called in the next turns of the loop."""
         self._now += seconds
         self._quiet = 0
         if self._timers:
-            self._watch()
+            with suppress(RuntimeError):  # outside of a loop there is no next turn
+                self._watch()
 
     def _watch(self) -> None:
         self._quiet = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import opening
-from edgeflow.engine.inbox import Posted, reply_address, unseal
+from edgeflow.engine.inbox import Posted, reply_address, shown, unseal
 from edgeflow.engine.scope import show
 from edgeflow.errors import EdgeflowError, Fenced, StoreError, UnknownInstance
 from edgeflow.store import TERMINAL, Envelope, Query
@@ -16,6 +16,7 @@ from edgeflow.testing.faults import Crashed
 from edgeflow.testing.ledger import Ledger
 from edgeflow.testing.story import Story, ToldStore
 from edgeflow.testing.twins import twin
+from edgeflow.values import loads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 ID = "it"
 """The id of the instance."""
+
+LIVES = 25
+"""Processes without a fault after which it is said that they all end."""
 
 LOOKS = 10_000
 """Looks for work after which a run is said not to end."""
@@ -81,7 +85,9 @@ class Lives:
         self._workflow = workflow
         self._input = input
         self._posts = posts
-        self._unsent = dict(enumerate(posts))
+        self.unsent = dict(enumerate(posts))
+        self.trouble: Exception | None = None
+        """What came out of it that no fault explains."""
         self._parked = parked
         self._codec = app.wiring.codec
         self.ledger = Ledger(store, self._codec, self.story)
@@ -102,6 +108,7 @@ class Lives:
             await self.inner.close()
 
     async def _run(self) -> End | None:
+        last = 0
         while not self.ledger.complaints:
             self.story.next_process()
             try:
@@ -110,6 +117,11 @@ class Lives:
                 await self.faulty.settle()
                 return await self.end()
             except TROUBLE as error:
+                if self.faulty.struck:
+                    last = self.story.process
+                elif self.story.process > last + LIVES:
+                    what = f"{type(error).__name__}: {error}"
+                    raise Stuck(f"it ends process after process: {what}") from error
                 await self._bury(error)
         return None
 
@@ -117,11 +129,16 @@ class Lives:
         """Be one process, until everything has ended."""
         app = self._twin()
         if self._parked:
-            await stack.enter_async_context(app.session.using(runs=True))
+            worker = await stack.enter_async_context(app.session.using(runs=True))
+            worker.serving = True  # so it keeps what rests in memory
+            worker.spawn_drive = _leave_it  # type: ignore[method-assign]  # as below
         await self._starter().start(self._workflow, self._input, id=ID)
         self._check()
         for _ in range(LOOKS):
-            due = await self.ledger.claim(self.clock.now(), 100, 0.0, "the driver")
+            if self.ledger.complaints:
+                return
+            with self.clock.busy():
+                due = await self.ledger.claim(self.clock.now(), 100, 0.0, "the driver")
             driven = [await self._drive(app, instance) for instance in due]
             if not any(driven) and not await self._go_on():
                 return
@@ -156,7 +173,8 @@ class Lives:
 
     async def _bury(self, error: BaseException) -> None:
         """Let the process be gone: its leases are said to be over."""
-        self.story.tell(f"   the process ends: {type(error).__name__}")
+        why = "" if self.faulty.crashed is not None else f": {type(error).__name__}"
+        self.story.tell(f"   the process ends{why}")
         self.ledger.died()
         self.faulty = self.faulty.following()
         for head in await self._heads():
@@ -181,7 +199,8 @@ class Lives:
         )
 
     async def _heads(self) -> list[Head]:
-        heads = [head async for head in self.ledger.find(Query())]
+        with self.clock.busy():
+            heads = [head async for head in self.ledger.find(Query())]
         return [head for head in heads if head.status not in {*TERMINAL, "blocked"}]
 
     async def _go_on(self) -> bool:
@@ -194,19 +213,18 @@ class Lives:
         if not heads:
             return False
         for head in heads:
-            for number, post in self._unsent.items():
+            for number, post in self.unsent.items():
                 to = post.to or ID
                 if to == head.instance and post.name in head.awaiting:
-                    await self._send(number, self._unsent.pop(number), to)
+                    await self._send(number, self.unsent.pop(number), to)
                     return True
         now = self.clock.now()
         times = [head.wake_at for head in heads if head.wake_at is not None]
         if not times:
-            waiting = ", ".join(
-                f"{head.instance} is {head.status}, waits for {head.awaiting}"
-                for head in heads
+            raise Stuck(
+                "nothing is due, and no message is left for whoever waits: "
+                + ", ".join(_waiting(head) for head in heads)
             )
-            raise Stuck(f"nothing is due, no message is left to send: {waiting}")
         if min(times) <= now:
             raise Stuck(f"it wanted to wake {now - min(times):g} s ago, and is not due")
         self.story.tell(f"   {min(times) - now:g} s pass")
@@ -217,7 +235,8 @@ class Lives:
         now, ask = self.clock.now(), f"ask-{number}" if post.asks else None
         posted = Posted(post.body, now, ask=ask, deadline=now + 1e6 if ask else None)
         envelope = Envelope(to, f"post-{number}", post.name, posted.seal(self._codec))
-        await self.ledger.send(envelope)
+        with self.clock.busy():
+            await self.ledger.send(envelope)
         self.story.tell(f"   message {post.name!r} comes for {to}")
 
     # --- the end --------------------------------------------------------------------
@@ -244,7 +263,7 @@ class Lives:
             it.end.get("output"),
             it.end.get("error"),
             it.end.get("undo_errors"),
-            {key: value.decode() for key, value in it.state.items()},
+            {key: loads(value) for key, value in it.state.items()},
             {n: [body for _, body in await self._unread(to)] for n, to in asks.items()},
             {to: await self._unread(to) for to in sorted(addresses - {*asks.values()})},
             {
@@ -256,3 +275,12 @@ class Lives:
     async def _unread(self, address: str) -> list[tuple[str, Any]]:
         messages = await self.ledger.unread(address)
         return [(m.name, unseal(m.body, self._codec).body) for m in messages]
+
+
+def _leave_it(instance: str, *, take_over: bool = True) -> None:
+    """Do not wake what is in memory: it is due, so the driver is about to drive it."""
+
+
+def _waiting(head: Head) -> str:
+    names = " or ".join(map(repr, shown(head.awaiting)))
+    return f"{head.instance} waits for {names or f'nothing, and is {head.status}'}"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.errors import UnknownWorkflow
 from edgeflow.stores import store_from_url
 from edgeflow.testing.faults import KINDS, Fault, draw_plan, simpler
-from edgeflow.testing.lives import End, Lives, Stuck
+from edgeflow.testing.lives import ID, End, Lives, Stuck
 from edgeflow.testing.posts import posts
 from edgeflow.testing.story import say
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from edgeflow.testing.faults import FaultKind
     from edgeflow.testing.posts import Mail, Post
     from edgeflow.workflows import Workflow
+
+
+MORE = 3
+"""Writes that a run has more after a fault: start and opening, and one again."""
+
+TWICE = (
+    "It was run a second time. If something outside remembers the first one, put it "
+    "back with reset=…; if the end may differ, name what may not with same=…."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +61,29 @@ class MatrixFailed(AssertionError):
         self.plan = tuple(plan)
 
 
+def _everything(end: End) -> object:
+    return end
+
+
+def _in_memory() -> Store:
+    return store_from_url("memory:")
+
+
 async def crash_matrix(
     app: App,
     workflow: Workflow[Any, Any] | str,
     input: object = None,
     *,
     messages: Iterable[Mail] = (),
-    faults: Iterable[FaultKind] = KINDS,
+    faults: Iterable[FaultKind] | FaultKind = KINDS,
     pairs: int = 0,
     sample: int | None = None,
     seed: int = 0,
-    only: Sequence[Fault] | None = None,
+    only: Sequence[Fault] | Fault | None = None,
     parked: bool = False,
-    same: Callable[[End], object] = lambda end: end,
+    same: Callable[[End], object] = _everything,
     reset: Callable[[], object] | None = None,
-    store: Callable[[], Store] = lambda: store_from_url("memory:"),
+    store: Callable[[], Store] = _in_memory,
 ) -> Report:
     """Crash a workflow at every write, restart it, and find that it makes no odds.
 
@@ -83,23 +101,29 @@ async def crash_matrix(
         input: what the body gets.
         messages: each is sent once its receiver waits for it; `Post`s, or pairs of
             name and body.
-        faults: the kinds of faults; default: all.
+        faults: the kinds of faults, or one of them; default: all.
         pairs: how many plans of two faults to draw besides.
         sample: how many cases to draw of all; default: each is tried.
         seed: of what is drawn.
         only: the faults of a single case, as the story of a failure gives them.
         parked: go on from memory after a wait, as a worker does; else by replay.
-        same: what of the end has to be the same; default: all of it. Say so if the
-            body uses times: a slow store takes some seconds.
+        same: gives what has to be the same; default: all of the end. Say so if the
+            body uses times: a slow store takes some seconds. It is called right after
+            each run, so it can look at the world outside too.
         reset: called before each run: puts the world outside back.
         store: makes a new, empty store for each run; default: in memory.
 
     Raises:
-        MatrixFailed: if something is lost, or done twice.
+        MatrixFailed: if something is lost, or done twice; or if it goes wrong without
+            any fault: it is blocked, waits for ever, never gets a message, or ends
+            differently when it is run again.
+        UnknownWorkflow: if it is not one of the app's.
+        ValueError: if a kind of fault is not known, or `only` strikes no write.
     """
+    kinds = _kinds(faults)
     matrix = _Matrix(
         app,
-        workflow if not isinstance(workflow, str) else _named(app, workflow),
+        _known(app, workflow),
         input,
         posts(messages),
         parked,
@@ -108,19 +132,34 @@ async def crash_matrix(
         store,
     )
     clean = await matrix.clean()
-    plans = [only] if only is not None else matrix.plans(faults, pairs, seed, sample)
+    if only is None:
+        plans = matrix.plans(kinds, pairs, seed, sample)
+    else:
+        plans = [[only] if isinstance(only, Fault) else only]
     for plan in plans:
-        await matrix.check(plan)
+        writes = await matrix.check(plan)
+        for fault in plan if only is not None else ():
+            if fault.at > writes:
+                raise ValueError(f"{fault} strikes nothing: there are {writes} writes")
     return Report(
         matrix.workflow.name, clean, matrix.writes, len(plans), matrix.processes
     )
 
 
-def _named(app: App, name: str) -> Workflow[Any, Any]:
-    found = app.known(name)
-    if found is None:
-        raise ValueError(f"crash_matrix: the app has no workflow {name!r}")
-    return found
+def _known(app: App, workflow: Workflow[Any, Any] | str) -> Workflow[Any, Any]:
+    name = workflow if isinstance(workflow, str) else workflow.name
+    known = app.known(name)
+    if known is None or workflow not in (name, known):
+        raise UnknownWorkflow(name, sorted(each.name for each in app.workflows))
+    return known
+
+
+def _kinds(faults: Iterable[FaultKind] | FaultKind) -> tuple[FaultKind, ...]:
+    kinds = (faults,) if isinstance(faults, str) else tuple(faults)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ValueError(f"no fault is called {kind!r}; known: {', '.join(KINDS)}")
+    return kinds
 
 
 @dataclass(slots=True)
@@ -133,33 +172,38 @@ class _Matrix:
     same: Callable[[End], object]
     reset: Callable[[], object] | None
     store: Callable[[], Store]
-    expected: End | None = None
+    expected: object = None
     writes: int = 0
     processes: int = 0
 
     async def clean(self) -> End:
-        """Run without faults."""
+        """Run without faults, twice."""
         lives, end, wrong = await self._run(())
+        if end is not None and not wrong:
+            wrong = _unfit(lives, end)
         if end is None or wrong:
-            raise MatrixFailed(self._text(lives, (), wrong), ())
-        self.expected, self.writes = end, lives.faulty.writes
+            raise MatrixFailed(self._text(lives, (), wrong), ()) from lives.trouble
+        self.expected, self.writes = self.same(end), lives.faulty.writes
+        lives, wrong = await self._judged(())
+        if wrong:
+            raise MatrixFailed(self._text(lives, (), f"{wrong}\n{TWICE}"), ())
         return end
 
     def plans(
-        self, kinds: Iterable[FaultKind], pairs: int, seed: int, sample: int | None
+        self, kinds: Sequence[FaultKind], pairs: int, seed: int, sample: int | None
     ) -> list[Sequence[Fault]]:
         """Give the faults of each case."""
-        kinds = tuple(kinds)
         writes = range(1, self.writes + 1)
         found = [(Fault(at, kind),) for at in writes for kind in kinds]
         if sample is not None and sample < len(found):
             random = Random(seed)  # noqa: S311  to be repeatable is the point
             found = random.sample(found, sample)
-        drawn = (draw_plan((seed, at), self.writes, 2, kinds) for at in range(pairs))
+        most = self.writes + MORE
+        drawn = (draw_plan((seed, at), most, 2, kinds) for at in range(pairs))
         return [*found, *drawn]
 
-    async def check(self, plan: Sequence[Fault]) -> None:
-        """Run with these faults, and compare."""
+    async def check(self, plan: Sequence[Fault]) -> int:
+        """Run with these faults, and compare; give the number of writes."""
         lives, wrong = await self._judged(plan)
         candidates = simpler(plan) if wrong else []
         while candidates and len(plan) > 1:
@@ -169,12 +213,13 @@ class _Matrix:
                 plan, lives, wrong = fewer, found, why
                 candidates = simpler(plan)
         if wrong:
-            raise MatrixFailed(self._text(lives, plan, wrong), plan)
+            raise MatrixFailed(self._text(lives, plan, wrong), plan) from lives.trouble
+        return lives.faulty.writes
 
     async def _judged(self, plan: Sequence[Fault]) -> tuple[Lives, str]:
         lives, end, wrong = await self._run(plan)
-        if end is not None and self.expected is not None and not wrong:
-            wrong = _difference(self.same(self.expected), self.same(end))
+        if end is not None and not wrong:
+            wrong = _difference(self.expected, self.same(end))
         return lives, wrong
 
     async def _run(self, plan: Sequence[Fault]) -> tuple[Lives, End | None, str]:
@@ -193,6 +238,9 @@ class _Matrix:
             end = await lives.run()
         except Stuck as error:
             return lives, None, str(error)
+        except Exception as error:
+            lives.trouble = error
+            return lives, None, f"{type(error).__name__}: {error}"
         finally:
             self.processes += lives.story.process
         return lives, end, "; ".join(lives.ledger.complaints)
@@ -201,18 +249,36 @@ class _Matrix:
         name = self.workflow.name
         if not plan:
             return f"{name} goes wrong without any fault: {wrong}\n\n{lives.story}"
-        arguments = [repr(self.input)] if self.input is not None else []
+        arguments = ["app", repr(name)]
+        if self.input is not None:
+            arguments.append(repr(self.input))
         if self.posts:
             arguments.append(f"messages={list(self.posts)}")
         if self.parked:
             arguments.append("parked=True")
+        if self.same is not _everything:
+            arguments.append("same=same")
+        if self.reset is not None:
+            arguments.append("reset=reset")
+        if self.store is not _in_memory:
+            arguments.append("store=store")
         arguments.append(f"only={list(plan)}")
         happened = "\n".join(f"  {say(fault)}" for fault in plan)
         return (
             f"{name} does not bear this:\n{happened}\n\n{wrong}\n\n{lives.story}\n\n"
             f"To repeat it:\n"
-            f"  await crash_matrix(app, {name}, {', '.join(arguments)})"
+            f"  await crash_matrix({', '.join(arguments)})"
         )
+
+
+def _unfit(lives: Lives, end: End) -> str:
+    """Say why a run without faults is no measure for others."""
+    ends = {ID: (end.status, end.output, end.error), **end.others}
+    for id_, (status, _, error) in ends.items():
+        if status == "blocked":
+            return f"{id_} is blocked: {error['message']}"
+    unsent = [f"{post.name!r} to {post.to or ID}" for post in lives.unsent.values()]
+    return f"nobody waits for message {', '.join(unsent)}" if unsent else ""
 
 
 def _difference(expected: object, found: object) -> str:

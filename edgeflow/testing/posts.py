@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Post:
     """A message to an instance: it is sent once the instance waits for its name."""
 
@@ -21,11 +21,31 @@ class Post:
     asks: bool = False
     """Whether an answer is expected: what the body replies is part of the result."""
 
+    def __repr__(self) -> str:
+        body = [] if self.body is None else [repr(self.body)]
+        to = [] if self.to is None else [f"to={self.to!r}"]
+        asks = ["asks=True"] if self.asks else []
+        return f"Post({', '.join([repr(self.name), *body, *to, *asks])})"
+
 
 Mail: TypeAlias = "Post | tuple[str, object]"
 """A `Post`, or just name and body."""
 
 
 def posts(mail: Iterable[Mail]) -> tuple[Post, ...]:
-    """Make each piece of mail a `Post`."""
-    return tuple(each if isinstance(each, Post) else Post(*each) for each in mail)
+    """Make each piece of mail a `Post`.
+
+    Raises:
+        TypeError: if it is neither that, nor a pair of name and body.
+    """
+    return tuple(map(_post, mail))
+
+
+def _post(mail: Mail) -> Post:
+    match mail:
+        case Post():
+            return mail
+        case (str(name), body):
+            return Post(name, body)
+        case _:
+            raise TypeError(f"{mail!r} is neither a Post nor a pair of name and body")

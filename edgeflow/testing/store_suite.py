@@ -7,7 +7,30 @@
             return store
 
 The tests are async (pytest-asyncio, mode "auto"), never sleep, and name the rows
-of the conformance checklist that they pin.
+of the conformance checklist that they pin. Let pytest explain their asserts, in
+your `conftest.py`, before anything is imported from here:
+
+    pytest.register_assert_rewrite("edgeflow.testing")
+
+What a store cannot do it declares in its `limits`. Nothing is skipped for it: the
+same cases check what the flag promises instead.
+
+| flag           | if true                       | if false                            |
+|----------------|-------------------------------|-------------------------------------|
+| `joins_sends`  | sent with the commit          | handed back, and delivered later    |
+| `persistent`   | another object finds the data | it finds nothing                    |
+| `shared`       | a second handle sees all      | it is refused, or finds nothing     |
+| `server_clock` | a wrong `now` does nothing    | `now` decides                       |
+| `durable`      | it is `persistent`, too       | nothing: no case cuts the power     |
+
+There is one exception. For a store with `server_clock` no time passes, unless
+`set_clock` is there: without it, cases with leases are skipped and say so.
+
+What takes processes is left to the adapter's own tests: one that is killed right after
+an answer or in the middle of a commit, one that exits without `close`.
+
+`edgeflow.testing.store_machine.StoreMachine` is the other half: random operations
+and faults, compared with a model of what a store is. Run both.
 """
 
 from __future__ import annotations
@@ -16,11 +39,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edgeflow.testing._store_answers import AnswerCases
 from edgeflow.testing._store_claims import ClaimCases
 from edgeflow.testing._store_commits import CommitCases
+from edgeflow.testing._store_flags import FlagCases
 from edgeflow.testing._store_lists import ListCases
 from edgeflow.testing._store_messages import MessageCases
 from edgeflow.testing._store_owners import OwnerCases
+from edgeflow.testing._store_source import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,31 +55,27 @@ if TYPE_CHECKING:
     from edgeflow.store import Store
 
 
-class StoreSuite(CommitCases, OwnerCases, MessageCases, ClaimCases, ListCases):
+class StoreSuite(
+    CommitCases,
+    AnswerCases,
+    OwnerCases,
+    MessageCases,
+    ClaimCases,
+    ListCases,
+    FlagCases,
+):
     """Subclass it, say how your store is opened, and pytest does the rest."""
-
-    async def open_store(self, where: Path) -> Store:
-        """Open a store whose data are found again under the same `where`.
-
-        `where` is an empty directory of the test; a store elsewhere can use its
-        name as namespace.
-        """
-        raise NotImplementedError
-
-    async def reopen(self, store: Store, where: Path) -> Store:
-        """Open a second, independent store on the same data: another process."""
-        return await self.open_store(where)
 
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
         """Yield the store under test."""
-        store = await self.open_store(tmp_path)
+        store = self.timed(await self.open_store(tmp_path))
         yield store
         await store.close()
 
     @pytest.fixture
     async def other(self, store: Store, tmp_path: Path) -> AsyncIterator[Store]:
         """Yield another process's view of the same data."""
-        other = await self.reopen(store, tmp_path)
+        other = self.timed(await self.reopen(unwrapped(store), tmp_path))
         yield other
         await other.close()

@@ -1,81 +1,68 @@
-"""A small workflow whose process kills itself at a chosen place, in every mode."""
+"""A small workflow on SQLite whose process is killed at every moment that it has."""
 
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
-from edgeflow import App
+from edgeflow import App, Context, current_step, step
+from edgeflow.testing._killer import Where
+from edgeflow.testing.processes import Kill, Program, Victim
 from edgeflow_sqlite import SqliteStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-# Five steps, with a rest after the second. Each notes its entry and its attempt outside
-# of edgeflow. The process dies once, at the place that is given.
-SCRIPT = """
-import asyncio, os, signal, sys
-from pathlib import Path
-from edgeflow import App, Context, Event, current_step, step
-from edgeflow_sqlite import SqliteStore
+    from edgeflow.engine.settings import Durability
 
-mode, place = sys.argv[1:]
-died = Path("died")
+app = App(linger=0)
 
-def die(here: str) -> None:
-    if here == place and not died.exists():
-        died.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def hear(event: Event) -> None:
-    if event.kind == "suspended":
-        die("rest")
-
-app = App(SqliteStore("edgeflow.db"), durability=mode, linger=0, observers=[hear])
 
 @step
 async def add(number: int) -> int:
-    me = current_step()
-    with open("effects", "a") as log:
-        log.write(f"{number} {me.attempt}\\n")
-    me.state["sum"] = me.state.get("sum", 0) + number
-    die(f"in {number}")
-    return me.state["sum"]
+    state = current_step().state
+    state["sum"] = state.get("sum", 0) + number
+    total: int = state["sum"]
+    return total
+
 
 @app.workflow
-async def count(ctx: Context) -> list[int]:
-    sums = []
+async def count(ctx: Context, rest: float) -> list[int]:
+    """Five steps, with a rest after the second: by time, else until a message comes."""
+    sums: list[int] = []
     for number in range(5):
         sums.append(await add(number))
-        die(f"after {number}")
         if number == 1:
-            await ctx.sleep(0.15)
+            await (ctx.sleep(rest) if rest else ctx.receive("go"))
     return sums
 
-print(asyncio.run(app.run(count, id="one")))
-"""
+
 SUMS = [0, 1, 3, 6, 10]
+RESTED = {0, 1}
+"""The steps before the rest: with it they are durable in every mode."""
+
+PLACES: tuple[Where, ...] = tuple(each for each in get_args(Where) if each != "moment")
 
 
-def live(folder: Path, mode: str, place: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", SCRIPT, mode, place],
-        cwd=folder,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=15,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def program() -> Iterator[Program]:
+    with Program(__file__) as program:
+        yield program
 
 
-async def durable(folder: Path) -> set[int]:
+async def durable(victim: Victim) -> set[int]:
     """Which steps are completed, as a fresh process reads it."""
-    history = await App(SqliteStore(folder / "edgeflow.db")).handle("one").history()
+    store = SqliteStore(victim.folder / "edgeflow.db")
+    if store.missing():
+        return set()
+    known = [info.id async for info in App(store).find()]
+    if not known:
+        return set()
+    history = await App(store).handle(victim.id).history()
     return {
         int(entry.path[-1][2])
         for entry in history
@@ -83,52 +70,68 @@ async def durable(folder: Path) -> set[int]:
     }
 
 
-def entered(folder: Path) -> Counter[str]:
-    return Counter((folder / "effects").read_text("utf-8").splitlines())
-
-
-# What must be durable at the kill, at least, and what may be entered again at most.
-PLACES = {
-    "in 0": (set[int](), {0}),
-    "after 0": ({0}, set[int]()),
-    "in 1": ({0}, {1}),
-    "rest": ({0, 1}, set[int]()),
-    "in 2": ({0, 1}, {2}),
-    "after 3": ({0, 1, 2, 3}, set[int]()),
-    "in 4": ({0, 1, 2, 3}, {4}),
-    "after 4": ({0, 1, 2, 3, 4}, set[int]()),
-}
-RESTED = {0, 1}
+def check_kept(mode: Durability, kill: Kill, started: set[int], kept: set[int]) -> None:
+    """What was durable at the kill is what the mode promises."""
+    assert kept <= started
+    if mode == "step":
+        in_flight = started - kept
+        assert in_flight <= {max(started, default=0)}  # all but the last one
+        if kill.where in {"in_step", "after_step"}:
+            assert in_flight == {max(started)}
+        if kill.where == "after_commit":
+            assert not in_flight
+    if len(started) > 2 or kill.where == "suspended":
+        assert kept >= RESTED  # G1
+    if kill.where == "suspended":
+        assert kept == RESTED
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("mode", ["step", "behind", "suspend"])
 async def test_a_killed_process_repeats_only_what_its_mode_allows(
-    tmp_path: Path, mode: str, place: str
+    program: Program, tmp_path: Path, mode: Durability, where: Where
 ) -> None:
-    # G1 G3 G6 G7 G8
-    killed = live(tmp_path, mode, place)
-    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "")
-    kept, before = await durable(tmp_path), entered(tmp_path)
+    # N-16, O-11, G1, G3, G6, G7, G8
+    nth = 0
+    while True:
+        nth += 1
+        kill = Kill(where, nth, tick=3 * nth)
+        it = Victim(
+            program,
+            "count",
+            0.2 if where == "suspended" else 0,
+            folder=tmp_path / str(nth),
+            messages=[("go", None)],
+            durability=mode,
+        )
 
-    ended = live(tmp_path, mode, place)
+        killed = await it.run(kill)
+        if killed.code == 0:  # there is no such moment any more
+            break
+        kept = await durable(it)
+        ended = await it.run()
 
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.strip() == str(SUMS)
-    after = entered(tmp_path)
-    assert {key.split()[1] for key in after} == {"1"}  # a killed start counts as none
-    again = {int(key.split()[0]) for key in before if after[key] > 1}
-    assert not again & kept
-    assert max(after.values()) <= 2
-    started = {int(key.split()[0]) for key in before}
-    assert again == started - kept
-    flushed, repeated = PLACES[place]
-    if mode == "step":
-        assert (kept, again) == (flushed, repeated)
-    else:
-        assert kept <= flushed
-        rested = max(started) >= 2 or place == "rest"
-        assert not rested or kept >= RESTED  # G1: the rest has flushed them
-    state = await App(SqliteStore(tmp_path / "edgeflow.db")).handle("one").state()
-    assert state == {"sum": 10}
+        assert (killed.code, killed.errors) == (-signal.SIGKILL, "")
+        assert (ended.code, ended.errors) == (0, "")
+        assert ended.left is not None
+        assert (ended.left["output"], ended.left["state"]) == (SUMS, {"sum": 10})
+        effects = [*killed.effects, *ended.effects]
+        assert {effect.attempt for effect in effects} == {1}  # a killed start is none
+        started = {NUMBERS[effect.path] for effect in killed.effects}
+        entered = Counter(NUMBERS[effect.path] for effect in effects)
+        assert entered == Counter([*range(5), *(started - kept)])
+        check_kept(mode, kill, started, kept)
+    assert nth > LEAST[where]
+
+
+NUMBERS = {f"add[{number}]": number for number in range(5)}
+LEAST: dict[Where, int] = {
+    "before_commit": 3,
+    "in_commit": 3,
+    "after_commit": 3,
+    "in_step": 5,
+    "after_step": 5,
+    "suspended": 1,
+}
+"""How many of these moments there are, at least, in every mode."""
