@@ -35,7 +35,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one store can hold and promise."""
+    """What one store can hold, and what it promises: `StoreSuite` goes by both."""
 
     max_frame: int = 8 * MIB + 4096
     """The largest body of one frame or message, in bytes: a value and its wrapping."""
@@ -44,7 +44,16 @@ class Limits:
     joins_sends: bool = True
     """Whether all sends go down with their commit; else some are delivered after it."""
     durable: bool = True
-    """Whether an acknowledged commit outlives the store's own failover."""
+    """Whether an acknowledged commit outlives the store's own failover or power cut."""
+    persistent: bool = True
+    """Whether the data outlive this process; else they live and end with the store."""
+    shared: bool = True
+    """Whether several processes can have the data open at once.
+
+    Else a second one is refused by `open`, or finds nothing of the first one's.
+    """
+    server_clock: bool = False
+    """Whether leases and claims go by the store's own clock, and heed no `now`."""
 
 
 @dataclass(frozen=True, slots=True)

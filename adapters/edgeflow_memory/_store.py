@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeflow.errors import ConfigError, Conflict, InstanceFinished
@@ -44,8 +44,17 @@ class MemoryStore:
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
-        """Make an empty store; `limits` are those of `Limits()` unless given."""
-        self.limits = Limits() if limits is None else limits
+        """Make an empty store; `limits` say what it holds and whether sends join.
+
+        Whatever they say, its data are in this object and end with it.
+        """
+        self.limits = replace(
+            limits or Limits(),
+            durable=False,
+            persistent=False,
+            shared=False,
+            server_clock=False,
+        )
         self._records: dict[str, _Record] = {}
         self._inboxes: dict[str, Inbox] = {}
         self._agenda = Agenda()
@@ -75,7 +84,7 @@ class MemoryStore:
         return Loaded(record.head, tuple(record.frames), self._unread(instance))
 
     async def commit(self, instance: str, commit: Commit) -> Committed:
-        """Append frames, or change nothing.
+        """Append frames, or change nothing; hand sends back unless they join.
 
         Raises:
             Conflict: if another writer was there first.
@@ -96,6 +105,8 @@ class MemoryStore:
         ):
             inbox.restore(message_id, body)
         self._agenda.put(instance, _due(commit, inbox))
+        if not self.limits.joins_sends:
+            return Committed(commit.sends)
         for message in commit.sends:
             if not self._finished(message.to):
                 self._put(message)

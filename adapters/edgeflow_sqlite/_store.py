@@ -60,7 +60,7 @@ class SqliteStore:
         Raises:
             ConfigError: if a setting is not one of those above.
         """
-        self.limits = Limits()
+        self.limits = Limits(durable=synchronous == "full")
         self._path = os.fspath(path)
         self._synchronous = synchronous
         self._busy_timeout = busy_timeout

@@ -40,6 +40,9 @@ def explain(
     if code == sqlite3.SQLITE_IOERR and committing:
         # A failed fsync may have left the frames in the log all the same.
         return OutcomeUnknown(f"the disk failed while {path} was written: {error}")
+    if code == sqlite3.SQLITE_INTERRUPT and committing:
+        # It may come when the last instruction, which commits, was already done.
+        return OutcomeUnknown(f"writing {path} was broken off: {error}")
     if is_busy(error):
         return StoreUnavailable(
             f"another program holds a lock on {path} and kept it for {patience:g} s: "

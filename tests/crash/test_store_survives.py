@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from edgeflow import App, Context, current_step, step
-from edgeflow.testing._killer import Where
 from edgeflow.testing.processes import Kill, Program, Victim
+from edgeflow.testing.processes.killer import Where
 from edgeflow_sqlite import SqliteStore
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from edgeflow import App, Context, Retry, StepError, current_step, step
-from edgeflow.testing._killer import Where
 from edgeflow.testing.posts import Post
 from edgeflow.testing.processes import Effect, Kill, Lost, Program, Victim, survives
+from edgeflow.testing.processes.killer import Where
 from edgeflow_sqlite import SqliteStore
 
 if TYPE_CHECKING:

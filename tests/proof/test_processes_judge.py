@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from edgeflow.testing._judge import Effect, Judge
+from edgeflow.testing.processes.judge import Effect, Judge
 
 Lines: TypeAlias = list[list[Any]]
 Step: TypeAlias = tuple[str, str, int]

@@ -1,176 +1,82 @@
-"""Random operations give equal answers and equal contents on both stores."""
+"""Every store answers and holds what the model of a store does (N-19)."""
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+import pytest
 
-from edgeflow.errors import InstanceFinished, StoreError
-from edgeflow.store import Commit, Envelope, Limits, Query, Status, Store
+from edgeflow.errors import Conflict, TooLarge
+from edgeflow.store import Limits, Store
+from edgeflow.testing._store_parts import FIRST, NOW
+from edgeflow.testing.store_machine import StoreMachine
 from edgeflow_memory import MemoryStore
 from edgeflow_sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator
+    from pathlib import Path
 
-LIMITS = Limits(max_frame=8, max_group=12)
-IDS = ("a", "b", "é")
-MESSAGES = tuple("12345")
-STATUSES: tuple[Status, ...] = (
-    *("pending", "running", "suspended", "suspended", "suspended"),
-    *("blocked", "undoing", "completed", "failed", "cancelled"),
-)
+    from edgeflow.store import Commit
 
-ids = st.sampled_from(IDS)
-names = st.sampled_from(["n", "o"])
-times = st.integers(0, 20).map(float)
-bodies = st.binary(max_size=9)
-tokens = st.sampled_from([b"mine", b"mine", b"mine", b"theirs"])
-some_messages = st.lists(st.sampled_from(MESSAGES), max_size=3, unique=True)
-envelopes = st.builds(
-    Envelope,
-    to=st.sampled_from([*IDS, "nobody"]),
-    id=st.sampled_from(MESSAGES),
-    name=names,
-    body=bodies,
-    at=st.one_of(st.just(0.0), times),
-)
-commits = st.builds(
-    Commit,
-    seq=st.just(1),
-    frames=st.lists(bodies, min_size=1, max_size=3).map(tuple),
-    token=tokens,
-    opens=st.sampled_from([False, False, True]),
-    snapshot=st.booleans(),
-    workflow=st.sampled_from(["v", "w"]),
-    status=st.sampled_from(STATUSES),
-    wake_at=st.none() | times,
-    awaiting=st.lists(names, max_size=2, unique=True).map(tuple),
-    due=st.none() | times,
-    now=times,
-    lease=st.sampled_from([0.0, 0.0, 5.0]),
-    acks=some_messages.map(tuple),
-    sends=st.lists(envelopes, max_size=3).map(tuple),
-)
+# Only a difference takes so long: Hypothesis looks for its shortest story.
+pytestmark = pytest.mark.timeout(300)
+
+SMALL = Limits(max_frame=8, max_group=12)
 
 
-@dataclass
-class Answer:
-    value: object
+class Memory(StoreMachine):
+    async def open_store(self, where: Path) -> Store:
+        return MemoryStore(SMALL)
 
 
-async def ask(call: Awaitable[object]) -> object:
-    try:
-        return Answer(await call)
-    except (StoreError, InstanceFinished) as error:
-        return (type(error), str(error))
+class MemoryWhoseSendsComeLater(StoreMachine):
+    async def open_store(self, where: Path) -> Store:
+        return MemoryStore(replace(SMALL, joins_sends=False))
 
 
-async def contents(store: Store) -> list[object]:
-    shown: list[object] = [head async for head in store.find(Query())]
-    for instance in (*IDS, "nobody"):
-        shown += await store.unread(instance)
-        loaded = await store.load(instance)
-        if loaded is not None:
-            shown += [loaded.head, *loaded.frames, *loaded.messages]
-    return shown
-
-
-class BothStores(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
-        self.runner = asyncio.Runner()
-        self.memory = MemoryStore(LIMITS)
-        file = Path(self.directory.name) / "test.db"
-        self.sqlite = SqliteStore(file, synchronous="normal")
-        self.sqlite.limits = LIMITS
-        self.runner.run(self.sqlite.open())
-        self.seqs: dict[str, int] = {}
-
-    def teardown(self) -> None:
-        self.runner.run(self.sqlite.close())
-        self.runner.close()
-        self.directory.cleanup()
-
-    def both(self, call: Callable[[Store], Awaitable[object]]) -> None:
-        async def compare() -> None:
-            assert await ask(call(self.sqlite)) == await ask(call(self.memory))
-
-        self.runner.run(compare())
-
-    @rule(
-        instance=ids,
-        commit=commits,
-        offset=st.sampled_from([0, 0, 0, 0, 0, 0, -1, 1]),
-        restored=some_messages,
-    )
-    def commit(
-        self, instance: str, commit: Commit, offset: int, restored: list[str]
-    ) -> None:
-        loaded = self.runner.run(self.memory.load(instance))
-        seq = (0 if loaded is None else loaded.head.seq) + 1 + offset
-        commit = replace(
-            commit,
-            seq=max(1, seq),
-            restored=tuple(restored),
-            restored_bodies=tuple(m.encode() for m in restored),
+class Sqlite(StoreMachine):
+    async def open_store(self, where: Path) -> Store:
+        store = SqliteStore(where / "test.db", synchronous="normal")
+        store.limits = replace(
+            store.limits, max_frame=SMALL.max_frame, max_group=SMALL.max_group
         )
-        self.both(lambda store: store.commit(instance, commit))
-
-    @rule(message=envelopes)
-    def send(self, message: Envelope) -> None:
-        self.both(lambda store: store.send(message))
-
-    @rule(now=times, limit=st.integers(-1, 3), lease=st.sampled_from([0.0, 5.0]))
-    def claim(self, now: float, limit: int, lease: float) -> None:
-        async def taken(store: Store) -> list[str]:
-            return list(await store.claim(now, limit, lease, "w"))
-
-        self.both(taken)
-
-    @rule(instance=ids, token=tokens, now=times)
-    def renew(self, instance: str, token: bytes, now: float) -> None:
-        self.both(lambda store: store.renew(instance, token, now, 5))
-
-    @rule(instance=ids)
-    def delete(self, instance: str) -> None:
-        self.both(lambda store: store.delete(instance))
-
-    @rule(
-        workflow=st.none() | st.sampled_from(["v", "w"]),
-        status=st.none() | st.sampled_from(STATUSES),
-    )
-    def find(self, workflow: str | None, status: Status | None) -> None:
-        async def found(store: Store) -> list[object]:
-            query = Query(workflow=workflow, status=status)
-            return [head async for head in store.find(query)]
-
-        self.both(found)
-
-    @rule()
-    def reopen(self) -> None:
-        self.runner.run(self.sqlite.close())
-        self.runner.run(self.sqlite.open())
-
-    @invariant()
-    def hold_the_same(self) -> None:
-        self.both(contents)
+        await store.open()
+        return store
 
 
-# N-19: 1,000 operations, the same ones each time
-BothStores.TestCase.settings = settings(
-    max_examples=20,
-    stateful_step_count=50,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
+@pytest.fixture(params=[Memory, Sqlite])
+async def small(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    machine: type[StoreMachine] = request.param
+    store = await machine.open_store(object.__new__(machine), tmp_path)
+    yield store
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("commit", "error", "told"),
+    [
+        (replace(FIRST, seq=3), Conflict, r"frame 3 of instance 'i' .* another writer"),
+        (replace(FIRST, frames=(b"x" * 9,)), TooLarge, "a frame of 9 bytes"),
+        (replace(FIRST, frames=(b"x" * 5,) * 3), TooLarge, "frames of 15 bytes"),
+    ],
+    ids=["conflict", "frame", "group"],
 )
-TestBothStores = BothStores.TestCase
+async def test_stores_refuse_with_the_same_words(
+    small: Store, commit: Commit, error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        await small.commit("i", commit)
+
+
+async def test_of_those_due_at_once_the_first_by_id_is_claimed(small: Store) -> None:
+    for instance in ("c", "a", "d", "b"):
+        await small.commit(instance, replace(FIRST, due=NOW))
+
+    assert list(await small.claim(NOW, 3, 5, "w")) == ["a", "b", "c"]
+
+
+TestMemory = Memory.TestCase
+TestMemoryWhoseSendsComeLater = MemoryWhoseSendsComeLater.TestCase
+TestSqlite = Sqlite.TestCase

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgeflow.errors import ConfigError, TooLarge
-from edgeflow.store import Commit, Envelope, Limits, Store
-from edgeflow.testing import StoreSuite
+from edgeflow.store import Commit, Committed, Envelope, Limits, Store
+from edgeflow.testing import RecordingStore, StoreSuite
 from edgeflow_memory import MemoryStore
 from edgeflow_memory._agenda import Agenda
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 START = Commit(
@@ -21,14 +22,116 @@ START = Commit(
 
 class TestMemoryStore(StoreSuite):
     async def open_store(self, where: Path) -> Store:
-        del where
-        store = MemoryStore()
-        await store.open()
-        return store
+        return MemoryStore()
 
-    async def reopen(self, store: Store, where: Path) -> Store:
-        del where
-        return store  # the data are in the object: every App on it is a process
+
+class TestMemoryStoreWhoseSendsComeLater(StoreSuite):
+    async def open_store(self, where: Path) -> Store:
+        return MemoryStore(Limits(joins_sends=False))
+
+
+class Ticking(MemoryStore):
+    """A store with a clock of its own, as a server has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits = replace(self.limits, server_clock=True)
+        self.now = 0.0
+
+    async def commit(self, instance: str, commit: Commit) -> Committed:
+        now = self.now if commit.lease else commit.now
+        return await super().commit(instance, replace(commit, now=now))
+
+    async def renew(
+        self, instance: str, token: bytes, now: float, lease: float
+    ) -> bool:
+        return await super().renew(instance, token, self.now, lease)
+
+    async def claim(
+        self, now: float, limit: int, lease: float, worker: str
+    ) -> Sequence[str]:
+        return await super().claim(self.now, limit, lease, worker)
+
+
+class TestMemoryStoreWithAClock(StoreSuite):
+    async def open_store(self, where: Path) -> Store:
+        return Ticking()
+
+    async def set_clock(self, store: Store, now: float) -> None:
+        assert isinstance(store, Ticking)
+        store.now = now
+
+
+async def test_without_set_clock_a_case_says_why_it_is_skipped() -> None:
+    timed = TestMemoryStore().timed(Ticking())
+    with pytest.raises(pytest.skip.Exception, match=r"^Ticking declares server_clock"):
+        await timed.claim(1.0, 1, 0.0, "w")
+
+
+class Opened(StoreSuite):
+    """The suite of a store that is there already."""
+
+    def __init__(self, store: Store) -> None:
+        self.store_again = store
+
+    async def open_store(self, where: Path) -> Store:
+        return self.store_again
+
+
+def lying(store: Store, **lie: bool) -> Store:
+    liar = RecordingStore(store)
+    liar.limits = replace(store.limits, **lie)
+    return liar
+
+
+@pytest.mark.parametrize("joins", [True, False])
+async def test_a_lie_about_sends_is_found(*, joins: bool) -> None:
+    liar = lying(MemoryStore(Limits(joins_sends=not joins)), joins_sends=joins)
+    with pytest.raises(AssertionError, match="joins_sends"):
+        await Opened(liar).test_sends_join_their_commit_or_are_handed_back(liar, liar)
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+async def test_a_lie_about_what_outlives_the_process_is_found(
+    tmp_path: Path, *, persistent: bool
+) -> None:
+    liar = lying(MemoryStore(), persistent=persistent)
+    again: Store = MemoryStore() if persistent else liar
+    suite = Opened(again)
+    with pytest.raises(AssertionError, match="persistent"):
+        await suite.test_data_outlive_the_store_object_or_not(liar, tmp_path)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_a_lie_about_several_processes_is_found(
+    tmp_path: Path, *, shared: bool
+) -> None:
+    liar = lying(MemoryStore(), shared=shared)
+    suite = Opened(liar)
+    with pytest.raises(AssertionError, match="shared"):
+        await suite.test_several_processes_share_the_data_or_are_kept_apart(
+            liar, liar, tmp_path
+        )
+
+
+@pytest.mark.parametrize("server_clock", [True, False])
+async def test_a_lie_about_the_clock_is_found(*, server_clock: bool) -> None:
+    honest = MemoryStore() if server_clock else Ticking()
+    liar = lying(honest, server_clock=server_clock)
+    with pytest.raises(AssertionError, match="server_clock"):
+        await Opened(liar).test_claims_and_leases_go_by_the_declared_clock(liar)
+
+
+def test_a_promise_that_cannot_be_true_is_found() -> None:
+    liar = lying(MemoryStore(), durable=True)
+    with pytest.raises(AssertionError, match="durable"):
+        Opened(liar).test_promises_and_sizes_fit_together(liar)
+
+
+def test_it_declares_that_its_data_end_with_it() -> None:
+    limits = MemoryStore(Limits()).limits
+
+    assert (limits.durable, limits.persistent, limits.shared) == (False,) * 3
 
 
 def test_a_url_makes_an_empty_store() -> None:

@@ -18,6 +18,7 @@ from edgeflow.errors import (
 )
 from edgeflow.store import Commit, Committed, Envelope, Loaded, Store
 from edgeflow.testing import StoreSuite
+from edgeflow.testing._store_parts import picture
 from edgeflow_sqlite import SqliteStore
 from edgeflow_sqlite import _schema as sql
 from edgeflow_sqlite._rows import encode
@@ -126,6 +127,7 @@ async def test_full_is_the_default(tmp_path: Path) -> None:
         await store.open()
         assert await pragma(store, "synchronous") == level
         assert await pragma(store, "journal_mode") == "wal"
+        assert store.limits.durable == (level > 1)
         await store.close()
 
 
@@ -266,6 +268,61 @@ async def test_a_full_disk_changes_nothing_and_passes(store: SqliteStore) -> Non
 
     await store.commit("i", large)
     assert await last(store, "i") == 2
+
+
+# Faults inside a commit
+
+
+async def interrupt(store: SqliteStore, after: int) -> None:
+    """Break the next statement off after so many instructions of SQLite's machine."""
+    left = after
+
+    def tick() -> int:
+        nonlocal left
+        left -= 1
+        return left < 0
+
+    session = store._session  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    assert session is not None
+    db = session._db  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    await db.set_progress_handler(tick, 1)
+
+
+async def test_a_commit_that_breaks_off_anywhere_changes_nothing(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    # N-05
+    other = SqliteStore(tmp_path / "test.db")
+    await other.open()
+    for message_id in ("read", "unread"):
+        await store.send(Envelope("i", message_id, "n", b"body"))
+    await store.commit("i", replace(START, acks=("read",)))
+    await store.commit("peer", replace(START, status="suspended", awaiting=("n",)))
+    everything = replace(
+        START,
+        seq=2,
+        frames=(b"2", b"3"),
+        snapshot=True,
+        acks=("unread",),
+        restored=("read",),
+        restored_bodies=(b"again",),
+        sends=(Envelope("peer", "m", "n", b"body"), Envelope("i", "m", "n", b"body")),
+    )
+    before = await picture(other, "i", "peer")
+    faults = 0
+    while await picture(other, "i", "peer") == before:
+        await interrupt(store, faults)
+        with suppress(OutcomeUnknown):
+            await store.commit("i", everything)
+        faults += 1
+
+    assert faults > 300
+    assert await last(other, "i") == 3
+    assert [m.id for m in await other.unread("i")] == ["read", "m"]
+    assert [m.id for m in await other.unread("peer")] == ["m"]
+    with pytest.raises(Conflict):
+        await other.commit("i", everything)
+    await other.close()
 
 
 # One hop, and group commit

@@ -25,11 +25,7 @@ START = Commit(
 
 class TestWithoutFaults(StoreSuite):
     async def open_store(self, where: Path) -> Store:
-        store = KEPT.setdefault(where, MemoryStore())
-        return FaultyStore(store)
-
-
-KEPT: dict[Path, MemoryStore] = {}
+        return FaultyStore(MemoryStore())
 
 
 async def bodies(store: Store) -> Sequence[bytes]:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import edgeflow
 from edgeflow import app as home
-from edgeflow.testing._watch import Watched, found, left
+from edgeflow.testing.processes.watch import Watched, found, left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgeflow.store import Store
-    from edgeflow.testing._killer import Killer
-    from edgeflow.testing._log import Log
+    from edgeflow.testing.processes.killer import Killer
+    from edgeflow.testing.processes.log import Log
 
 
 def run_script(

@@ -7,21 +7,21 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.store import TERMINAL
-from edgeflow.testing._judge import Judge
-from edgeflow.testing._log import read
-from edgeflow.testing._program import Lost
-from edgeflow.testing._watch import ID
 from edgeflow.testing.posts import posts
+from edgeflow.testing.processes.judge import Judge
+from edgeflow.testing.processes.log import read
+from edgeflow.testing.processes.program import Lost
+from edgeflow.testing.processes.watch import ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from edgeflow.engine.settings import Durability
-    from edgeflow.testing._judge import Effect
-    from edgeflow.testing._killer import Kill
-    from edgeflow.testing._program import Program
     from edgeflow.testing.posts import Mail
+    from edgeflow.testing.processes.judge import Effect
+    from edgeflow.testing.processes.killer import Kill
+    from edgeflow.testing.processes.program import Program
 
 
 @dataclass(frozen=True, slots=True)

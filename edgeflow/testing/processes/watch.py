@@ -10,7 +10,7 @@ from edgeflow.engine.frames import PlainCodec
 from edgeflow.engine.inbox import reply_address, unseal
 from edgeflow.engine.scope import key_of, show
 from edgeflow.store import Frame, Query
-from edgeflow.testing._log import read
+from edgeflow.testing.processes.log import read
 from edgeflow.testing.recorder import RecordingStore
 from edgeflow.values import loads
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from edgeflow.engine.scope import Key, Path
     from edgeflow.events import Event
     from edgeflow.store import Commit, Committed, Store
-    from edgeflow.testing._judge import Record
-    from edgeflow.testing._killer import Killer
-    from edgeflow.testing._log import Log
     from edgeflow.testing.posts import Post
+    from edgeflow.testing.processes.judge import Record
+    from edgeflow.testing.processes.killer import Killer
+    from edgeflow.testing.processes.log import Log
 
 ID = "it"
 """The id of the instance, unless the program chooses one itself."""

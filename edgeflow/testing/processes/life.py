@@ -17,8 +17,8 @@ from edgeflow.errors import (
     WorkflowFailed,
 )
 from edgeflow.store import TERMINAL, Envelope, Query
-from edgeflow.testing._log import read
-from edgeflow.testing._watch import ID, Watched, ask, found, left
+from edgeflow.testing.processes.log import read
+from edgeflow.testing.processes.watch import ID, Watched, ask, found, left
 from edgeflow.testing.twins import twin
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from edgeflow.app import App
     from edgeflow.engine.worker import Worker
     from edgeflow.store import Store
-    from edgeflow.testing._killer import Killer
-    from edgeflow.testing._log import Log
     from edgeflow.testing.posts import Post
+    from edgeflow.testing.processes.killer import Killer
+    from edgeflow.testing.processes.log import Log
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,13 @@
-"""Real processes on SQLite that are killed and started again until they have ended.
-
-    with Program("shop.py") as program:
-        kills = [Kill("in_commit", 2), Kill("after_step", 1), Kill("suspended")]
-        await survives(program, "fulfil", {"id": "o-1"}, folder=tmp_path, kills=kills)
-
-Where `crash_matrix` says that a process has ended, here it is gone: with its memory,
-its threads and its connection, in the middle of whatever it did. What its steps do
-is written down outside of edgeflow, and held against what was durable when they did.
-
-It needs `os.fork`: Linux or macOS.
-"""
+"""One run undisturbed, and others that are killed until they have ended alike."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.testing._instance import Life, Victim
-from edgeflow.testing._judge import Effect
-from edgeflow.testing._killer import Kill
-from edgeflow.testing._program import Lost, Program
 from edgeflow.testing.posts import posts
+from edgeflow.testing.processes.instance import Life, Victim
+from edgeflow.testing.processes.program import Lost, Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,17 +15,8 @@ if TYPE_CHECKING:
 
     from edgeflow.engine.settings import Durability
     from edgeflow.testing.posts import Mail
+    from edgeflow.testing.processes.killer import Kill
 
-__all__ = [
-    "Effect",
-    "Kill",
-    "Life",
-    "Lost",
-    "Program",
-    "Survival",
-    "Victim",
-    "survives",
-]
 
 END = (
     "status",

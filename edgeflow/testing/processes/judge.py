@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edgeflow.testing._log import Line
+    from edgeflow.testing.processes.log import Line
 
 Name: TypeAlias = tuple[str, tuple[str | int, ...]]
 """A step or an undo: the id of its instance, and its own identity there."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.stores import DEFAULT_URL
-from edgeflow.testing._victim import code
+from edgeflow.testing.processes.victim import code
 
 if TYPE_CHECKING:
     import os

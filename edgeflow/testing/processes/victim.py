@@ -27,11 +27,11 @@ from edgeflow.cli._errors import UsageError
 from edgeflow.cli._target import find_app
 from edgeflow.errors import EdgeflowError
 from edgeflow.stores import store_from_url
-from edgeflow.testing._killer import Kill, Killer
-from edgeflow.testing._life import Errand, Process
-from edgeflow.testing._log import Log
-from edgeflow.testing._script import run_script
 from edgeflow.testing.posts import Post
+from edgeflow.testing.processes.killer import Kill, Killer
+from edgeflow.testing.processes.life import Errand, Process
+from edgeflow.testing.processes.log import Log
+from edgeflow.testing.processes.script import run_script
 
 if TYPE_CHECKING:
     from typing import Self
