@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from edgeflow import App, StoreUnavailable
+from edgeflow.testing.clock import VirtualClock
+from edgeflow.testing.recorder import RecordingStore
 from edgeflow_memory import MemoryStore
 from edgeflow_sqlite import SqliteStore
 
@@ -20,12 +22,6 @@ if TYPE_CHECKING:
     from edgeflow import EntryInfo, Handle, Info, Outcome, Workflow
     from edgeflow.store import Commit, Committed, Store
 
-# Its asserts explain themselves only if pytest rewrites the module.
-pytest.register_assert_rewrite("edgeflow.testing")
-
-from edgeflow.testing.clock import VirtualClock  # noqa: E402  rewritten by now
-from edgeflow.testing.recorder import RecordingStore  # noqa: E402
-
 STORES = os.environ.get("EDGEFLOW_STORES", "memory,sqlite").split(",")
 
 PATIENT = [HealthCheck.too_slow]  # a machine that is busy is no reason to fail
@@ -35,7 +31,14 @@ settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
 )
 
-ON_SQLITE = ("cli/", "crash/", "stores/test_sqlite", "test_examples", "test_readme")
+ON_SQLITE = (
+    "cli/",
+    "crash/",
+    "proof/test_processes",
+    "stores/test_sqlite",
+    "test_examples",
+    "test_readme",
+)
 """Tests that have SQLite in them whatever EDGEFLOW_STORES says."""
 
 

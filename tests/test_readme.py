@@ -135,6 +135,19 @@ def test_each_word_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.timeout(60)
+def test_the_tests_of_the_readme_pass(tmp_path: Path) -> None:
+    program = tmp_path / "test_readme.py"
+    program.write_text("\n\n".join(PROGRAMS), encoding="utf-8")
+
+    modes = ("asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function")
+    options = [word for mode in modes for word in ("-o", mode)]
+    output = run(tmp_path, sys.executable, "-m", "pytest", "-q", *options)
+
+    tests = re.findall(r"^async def test_", "".join(PROGRAMS), re.MULTILINE)
+    assert f"{len(tests)} passed" in output
+
+
 def test_the_readme_lists_every_example() -> None:
     listed = set(re.findall(r"^\| \[(\w+\.py)\]\(examples/\1\)", README, re.MULTILINE))
     there = {file.name for file in (ROOT / "examples").glob("*.py")}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from edgeflow.testing.posts import Post as Post
     from edgeflow.testing.recorder import RecordingStore as RecordingStore
     from edgeflow.testing.replay import assert_replayable as assert_replayable
+    from edgeflow.testing.store_machine import StoreMachine as StoreMachine
+    from edgeflow.testing.store_model import StoreModel as StoreModel
     from edgeflow.testing.store_suite import StoreSuite as StoreSuite
 
 _HOMES = {
@@ -38,6 +40,8 @@ _HOMES = {
     "Post": "posts",
     "RecordingStore": "recorder",
     "Report": "matrix",
+    "StoreMachine": "store_machine",
+    "StoreModel": "store_model",
     "StoreSuite": "store_suite",
     "Stuck": "flow",
     "VirtualClock": "clock",
@@ -57,6 +61,8 @@ __all__ = [
     "Post",
     "RecordingStore",
     "Report",
+    "StoreMachine",
+    "StoreModel",
     "StoreSuite",
     "Stuck",
     "VirtualClock",

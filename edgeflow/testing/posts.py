@@ -42,10 +42,9 @@ def posts(mail: Iterable[Mail]) -> tuple[Post, ...]:
 
 
 def _post(mail: Mail) -> Post:
-    match mail:
-        case Post():
-            return mail
-        case (str(name), body):
-            return Post(name, body)
-        case _:
-            raise TypeError(f"{mail!r} is neither a Post nor a pair of name and body")
+    if isinstance(mail, Post):
+        return mail
+    given: Any = mail  # whatever its type is said to be
+    if isinstance(given, str) or len(given) != 2:  # noqa: PLR2004  name and body
+        raise TypeError(f"{mail!r} is neither a Post nor a pair of name and body")
+    return Post(*given)

@@ -7,10 +7,7 @@
             return store
 
 The tests are async (pytest-asyncio, mode "auto"), never sleep, and name the rows
-of the conformance checklist that they pin. Let pytest explain their asserts, in
-your `conftest.py`, before anything is imported from here:
-
-    pytest.register_assert_rewrite("edgeflow.testing")
+of the conformance checklist that they pin.
 
 What a store cannot do it declares in its `limits`. Nothing is skipped for it: the
 same cases check what the flag promises instead.
