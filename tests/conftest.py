@@ -31,15 +31,19 @@ settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
 )
 
-ON_SQLITE = (
+ON_DISK = (
     "cli/",
     "crash/",
     "proof/test_processes",
+    "stores/test_kv",
     "stores/test_sqlite",
     "test_examples",
     "test_readme",
+    "testing/test_histories",
+    "testing/test_page",
+    "testing/test_plugin",
 )
-"""Tests that have SQLite in them whatever EDGEFLOW_STORES says."""
+"""Tests that have files in them, whatever EDGEFLOW_STORES says: they run with SQLite."""
 
 
 def pytest_collection_modifyitems(
@@ -55,7 +59,7 @@ def pytest_collection_modifyitems(
         place = item.path.relative_to(home).as_posix()
         case = getattr(item, "callspec", None)
         takes_store = case is not None and STORES[0] in map(str, case.params.values())
-        kind = "sqlite" if place.startswith(ON_SQLITE) else "memory"
+        kind = "sqlite" if place.startswith(ON_DISK) else "memory"
         (here if takes_store or kind in STORES else elsewhere).append(item)
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = here

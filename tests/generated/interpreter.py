@@ -130,7 +130,7 @@ class Interpreter:
         await sleep(length(node.wait, place))
 
     async def receive(self, node: p.Receive, place: Place) -> Any:
-        wait = None if node.wait is None else length(node.wait, place)
+        wait = self.world.patience if node.wait is None else length(node.wait, place)
         if node.many:
             many = await self.ctx.receive_many(node.name, limit=2, timeout=wait)
             return [message.body for message in many]

@@ -17,6 +17,9 @@ What holds depends on what an interruption loses:
   failed is not made again, an undo that is done is not repeated, and the instance
   ends without being blocked.
 
+- `crash_matrix` says the same of every kind of fault at every write; there the steps
+  of a program take no time.
+
 A child that nobody waits for any more is cancelled by a message, and how far it gets
 until then is a matter of luck: it is left out of the comparisons. One that is only
 started is created with the next flush, and so later in the modes that flush less;
@@ -27,14 +30,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
+from edgeflow.store import TERMINAL
 from edgeflow.testing.faults import Fault, FaultKind
+from edgeflow.testing.matrix import crash_matrix
+from edgeflow_memory import MemoryStore
 
+from .bystanders import Outside
 from .drawing import programs
 from .programs import (
     Call,
@@ -51,7 +59,10 @@ from .telling import Told, unordered
 from .world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgeflow.engine.settings import Durability
+    from edgeflow.testing.lives import End
 
 # Their store is in memory: a run of the tests for another store need not repeat them.
 USUAL = "500" if "memory" in os.environ.get("EDGEFLOW_STORES", "memory") else "40"
@@ -186,3 +197,51 @@ def test_whatever_is_lost_what_is_durable_stays(
         found = runner.run(world.run_through(plans, pause))
 
     assert_sound(world, found)
+
+
+def compare(end: End) -> Any:
+    """Tell what is the same of a calm program, in whatever order things end."""
+    return unordered(asdict(end))
+
+
+def ended(end: End) -> bool:
+    """Tell what is the same of any program."""
+    return {end.status, *(status for status, _, _ in end.others.values())} <= TERMINAL
+
+
+@pytest.mark.timeout(60 + EXAMPLES)
+@settings(max_examples=EXAMPLES // 10)
+@given(
+    st.one_of(
+        st.tuples(programs(calm=True), st.just(compare)),
+        st.tuples(programs(), st.just(ended)),
+    ),
+    st.sampled_from(MODES),
+    st.sampled_from(["by replay", "parked"]),
+    st.integers(0, 1000),
+)
+def test_a_program_goes_through_the_crash_matrix(
+    drawn: tuple[Program, Callable[[End], object]],
+    mode: Durability,
+    way: str,
+    seed: int,
+) -> None:
+    # G-13 O-01, G3 G5 G7 G8 G10 G11 G12
+    program, same = drawn
+    note(str(program))
+    outside = Outside(program, mode, patience=None if same is compare else 60)
+
+    async def check() -> None:
+        report = await crash_matrix(
+            outside.whole,
+            outside.main,
+            messages=await outside.mail(parked=way == "parked"),
+            sample=8,
+            seed=seed,
+            parked=way == "parked",
+            same=same,
+            store=MemoryStore,
+        )
+        assert ended(report.end)
+
+    asyncio.run(check())

@@ -70,6 +70,8 @@ class World:
     """Children that nobody waits for: the mode says how late they are created."""
     lives: dict[str, Life | Process] = field(default_factory=dict[str, Any])
     """Who runs an instance, by its id."""
+    patience: float | None = None
+    """Seconds that are waited for a message by whoever could wait for ever."""
 
     def __post_init__(self) -> None:
         self.bell = asyncio.Event()

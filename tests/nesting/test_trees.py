@@ -1,12 +1,17 @@
-"""Random trees, killed at every write (CONFORMANCE G-13)."""
+"""Random trees in the crash matrix (CONFORMANCE G-13)."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeflow.testing.faults import Fault
+from edgeflow import App
+from edgeflow.testing.clock import VirtualClock
+from edgeflow.testing.matrix import crash_matrix
+from edgeflow_memory import MemoryStore
 
 from .bench import Bench, retold
 from .pieces import MANY, WAITS
@@ -15,15 +20,11 @@ from .trees import WRAPS, compact
 if TYPE_CHECKING:
     from edgeflow.engine.settings import Durability
 
-    from .bench import Entry
-
 TREES = 200
 MODES: list[Durability] = ["step", "step", "behind", "suspend"]
-
-
-def outcomes(history: list[Entry]) -> list[str]:
-    """Give what came out of all operations; not their order, nor who had to stop."""
-    return sorted(repr(entry) for entry in history if entry[1] != "cancelled")
+MATRIX = os.environ.get("EDGEFLOW_MATRIX", "8")
+CASES = None if MATRIX == "all" else int(MATRIX)
+"""How many faults to try in each tree; None: each kind at each write."""
 
 
 def test_the_trees_hold_every_outer_inner_wait_and_failure() -> None:
@@ -35,27 +36,30 @@ def test_the_trees_hold_every_outer_inner_wait_and_failure() -> None:
         assert part in texts, part
 
 
+class Endless(VirtualClock):
+    """A step that waits by it never ends: it is there to lose a race."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+
 @pytest.mark.parametrize("seed", range(TREES))
-async def test_a_tree_gives_the_same_whenever_its_process_dies(seed: int) -> None:
+async def test_a_tree_gives_the_same_whatever_goes_wrong(seed: int) -> None:
     # G-13 G3 G8
     tree = compact(seed)
-    mode = MODES[seed % len(MODES)]
     story = await retold(tree.piece, processes=1, in_order=False)
-    smooth = Bench(tree.piece, durability=mode)
-    assert (await smooth.finish()).output == story.output
-    known = outcomes(await smooth.history())
-    assert smooth.faulty.writes > 2
-
-    for write in range(1, smooth.faulty.writes + 1):
-        for fault in (Fault(write, "crash_before"), Fault(write, "crash_after")):
-            bench = Bench(tree.piece, [fault], mode)
-            outcome = await bench.finish()
-
-            assert bench.faulty.struck == [fault], tree
-            assert outcome.status == "completed", (tree, fault, outcome)
-            assert outcome.output == story.output, (tree, fault)
-            assert bench.durable is not None
-            for call, count in bench.durable.items():
-                assert bench.calls[call] == count, (tree, fault, call)
-            assert set(bench.calls) >= set(story.calls)
-            assert outcomes(await bench.history()) == known, (tree, fault)
+    bench = Bench(tree.piece)
+    bench.clock = Endless()
+    received = [label for label, _ in story.trace if label.endswith("go")]
+    report = await crash_matrix(
+        App("memory:", workflows=[bench.code], durability=MODES[seed % len(MODES)]),
+        bench.code,
+        messages=[(label, label) for label in received],
+        parked=seed % 3 == 0,
+        sample=CASES,
+        seed=seed,
+        same=lambda end: (end.status, end.output),
+        store=MemoryStore,
+    )
+    assert (report.end.status, report.end.output) == ("completed", story.output), tree
+    assert report.writes > 2
