@@ -43,7 +43,7 @@ ON_DISK = (
     "testing/test_page",
     "testing/test_plugin",
 )
-"""Tests that have files in them, whatever EDGEFLOW_STORES says: they run with SQLite."""
+"""Tests that have files in them: whatever EDGEFLOW_STORES says, they go with SQLite."""
 
 
 def pytest_collection_modifyitems(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from edgeflow.store import Frame
 
 FORMAT = 1
+BEGIN = dumps({"edgeflow": FORMAT})[:-1] + b","
+"""How each frame begins."""
 HEADER_ROOM = 4096
 """Bytes kept free in a frame for seal and header, and what wraps a value."""
 
@@ -37,10 +39,6 @@ class Codec(Protocol):
 
 class Torn(JournalDamaged):
     """The bytes of one frame are not what was written."""
-
-
-class Refused(Torn):
-    """The codec does not know the bytes: torn, or of another codec."""
 
 
 class PlainCodec:
@@ -150,15 +148,32 @@ def read(frames: Sequence[Frame], codec: Codec) -> Chain:
 
 
 def is_void(frames: Sequence[Frame], codec: Codec) -> bool:
-    """Tell whether no flush was ever written whole: so none was acknowledged."""
-    for frame in frames:
-        try:
-            if _ends_group(unwrap(frame, codec)):
-                return False
-        except JournalDamaged as error:
-            if isinstance(error, Refused) or not isinstance(error, Torn):
-                return False
-    return True
+    """Tell whether no flush was ever written whole: so none was acknowledged.
+
+    What another codec made, or was damaged after it was written, is not void.
+    """
+    numbered = list(enumerate(frames, start=1))
+    return bool(numbered) and all(
+        frame.seq == at and _is_begun(frame, codec) for at, frame in numbered
+    )
+
+
+def _is_begun(frame: Frame, codec: Codec) -> bool:
+    """Tell whether this is a part of a flush, or of a frame, and certainly no more."""
+    try:
+        return not _ends_group(unwrap(frame, codec))
+    except Torn:
+        pass
+    except JournalDamaged:
+        return False
+    try:
+        data = codec.decode(frame.body)
+        head, ends, rest = data.partition(b"\n")
+        if ends and data.startswith(BEGIN):
+            return bool(parse(head)["size"] > len(rest))
+    except Exception:  # of the codec, which may be another one, or of what is damaged
+        return False
+    return head.startswith(BEGIN) or BEGIN.startswith(data)
 
 
 def _before(part: Part) -> int:
@@ -197,9 +212,7 @@ def unwrap(frame: Frame, codec: Codec) -> Part:
     try:
         head, _, rest = codec.decode(frame.body).partition(b"\n")
     except Exception as error:
-        raise Refused(
-            f"the codec refuses it ({type(error).__name__}: {error})"
-        ) from error
+        raise Torn(f"the codec refuses it ({type(error).__name__}: {error})") from error
     try:
         seal = parse(head)
     except (Undecodable, ValueError) as error:

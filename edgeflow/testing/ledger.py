@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgeflow.engine import frames
+from edgeflow.engine.inbox import shown
 from edgeflow.engine.scope import Key, key_of, show
 from edgeflow.errors import JournalDamaged
 from edgeflow.store import Frame
@@ -185,8 +186,8 @@ def told(commit: Commit, codec: Codec) -> str:
     words += [f"takes message {name}" for name in commit.acks]
     words += [f"sends {message.name!r} to {message.to}" for message in commit.sends]
     rest: str = commit.status
-    if commit.awaiting:
-        rest += f", waits for {', '.join(commit.awaiting)}"
+    if names := shown(commit.awaiting):
+        rest += f", waits for {', '.join(names)}"
     if commit.wake_at is not None:
         rest += f", wakes in {commit.wake_at - commit.now:g} s"
     return f"{'; '.join(filter(None, words)) or 'nothing new'} -> {rest}"

@@ -34,7 +34,7 @@ ID = "it"
 LIVES = 25
 """Processes without a fault after which it is said that they all end."""
 
-LOOKS = 10_000
+LOOKS = 2_000
 """Looks for work after which a run is said not to end."""
 
 TROUBLE = (Crashed, Fenced, StoreError)
@@ -221,9 +221,13 @@ class Lives:
         now = self.clock.now()
         times = [head.wake_at for head in heads if head.wake_at is not None]
         if not times:
+            left = ", ".join(
+                f"{p.name!r} to {p.to or ID}" for p in self.unsent.values()
+            )
             raise Stuck(
                 "nothing is due, and no message is left for whoever waits: "
                 + ", ".join(_waiting(head) for head in heads)
+                + (f"; not sent: {left}" if left else "")
             )
         if min(times) <= now:
             raise Stuck(f"it wanted to wake {now - min(times):g} s ago, and is not due")

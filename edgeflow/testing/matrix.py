@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from edgeflow.app import App
-    from edgeflow.store import Store
+    from edgeflow.store import Status, Store
     from edgeflow.testing.faults import FaultKind
     from edgeflow.testing.posts import Mail, Post
     from edgeflow.workflows import Workflow
@@ -80,6 +80,7 @@ async def crash_matrix(
     sample: int | None = None,
     seed: int = 0,
     only: Sequence[Fault] | Fault | None = None,
+    ends: Status | None = "completed",
     parked: bool = False,
     same: Callable[[End], object] = _everything,
     reset: Callable[[], object] | None = None,
@@ -106,6 +107,7 @@ async def crash_matrix(
         sample: how many cases to draw of all; default: each is tried.
         seed: of what is drawn.
         only: the faults of a single case, as the story of a failure gives them.
+        ends: how it has to end without faults; None: in any way but blocked.
         parked: go on from memory after a wait, as a worker does; else by replay.
         same: gives what has to be the same; default: all of the end. Say so if the
             body uses times: a slow store takes some seconds. It is called right after
@@ -119,13 +121,17 @@ async def crash_matrix(
             differently when it is run again.
         UnknownWorkflow: if it is not one of the app's.
         ValueError: if a kind of fault is not known, or `only` strikes no write.
+        TypeError: if `store` is no function.
     """
     kinds = _kinds(faults)
+    if not callable(store):
+        raise TypeError(f"store is what makes a new store for each run, not {store}")
     matrix = _Matrix(
         app,
         _known(app, workflow),
         input,
         posts(messages),
+        ends,
         parked,
         same,
         reset,
@@ -168,6 +174,7 @@ class _Matrix:
     workflow: Workflow[Any, Any]
     input: object
     posts: tuple[Post, ...]
+    ends: Status | None
     parked: bool
     same: Callable[[End], object]
     reset: Callable[[], object] | None
@@ -180,7 +187,7 @@ class _Matrix:
         """Run without faults, twice."""
         lives, end, wrong = await self._run(())
         if end is not None and not wrong:
-            wrong = _unfit(lives, end)
+            wrong = _unfit(lives, end, self.ends)
         if end is None or wrong:
             raise MatrixFailed(self._text(lives, (), wrong), ()) from lives.trouble
         self.expected, self.writes = self.same(end), lives.faulty.writes
@@ -254,6 +261,8 @@ class _Matrix:
             arguments.append(repr(self.input))
         if self.posts:
             arguments.append(f"messages={list(self.posts)}")
+        if self.ends != "completed":
+            arguments.append(f"ends={self.ends!r}")
         if self.parked:
             arguments.append("parked=True")
         if self.same is not _everything:
@@ -271,12 +280,15 @@ class _Matrix:
         )
 
 
-def _unfit(lives: Lives, end: End) -> str:
+def _unfit(lives: Lives, end: End, ends: Status | None) -> str:
     """Say why a run without faults is no measure for others."""
-    ends = {ID: (end.status, end.output, end.error), **end.others}
-    for id_, (status, _, error) in ends.items():
+    found = {ID: (end.status, end.output, end.error), **end.others}
+    for id_, (status, _, error) in found.items():
         if status == "blocked":
             return f"{id_} is blocked: {error['message']}"
+    if ends not in (None, end.status):
+        why = f", {end.error['type']}: {end.error['message']}" if end.error else ""
+        return f"it is {end.status}{why}\nIf it has to be: ends={end.status!r}"
     unsent = [f"{post.name!r} to {post.to or ID}" for post in lives.unsent.values()]
     return f"nobody waits for message {', '.join(unsent)}" if unsent else ""
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from edgeflow.testing.faults import Fault
 
 
+FIRST, LAST = 40, 120
+"""How many lines of a story are told, if it has more."""
+
+
 class Story:
     """Lines, some of them marked as wrong."""
 
@@ -24,9 +28,10 @@ class Story:
         """The number of the process that lives now, from 1."""
 
     def __str__(self) -> str:
-        return "\n".join(
-            each if isinstance(each, str) else each() for each in self._lines
-        )
+        first, last = self._lines[:FIRST], self._lines[FIRST:][-LAST:]
+        cut = len(self._lines) - len(first) - len(last)
+        told = [*first, *([f"   ... {cut} lines ..."] if cut else []), *last]
+        return "\n".join(each if isinstance(each, str) else each() for each in told)
 
     def next_process(self) -> None:
         """Let another process begin."""

@@ -238,6 +238,7 @@ def test_a_program_goes_through_the_crash_matrix(
             messages=await outside.mail(parked=way == "parked"),
             sample=8,
             seed=seed,
+            ends=None,
             parked=way == "parked",
             same=same,
             store=MemoryStore,

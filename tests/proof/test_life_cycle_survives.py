@@ -188,5 +188,7 @@ async def test_cut_at_any_write_it_happened_or_did_not(
 async def test_two_faults_while_it_is_undone_repeat_no_undo(mode: Durability) -> None:
     # O-09, I-04, G3 G8
     app = App("memory:", workflows=[w5], durability=mode)
-    report = await crash_matrix(app, w5, 60.0, sample=0, pairs=15, store=MemoryStore)
+    report = await crash_matrix(
+        app, w5, 60.0, ends="failed", sample=0, pairs=15, store=MemoryStore
+    )
     assert report.end.status == "failed"

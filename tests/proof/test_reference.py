@@ -61,6 +61,7 @@ async def crash(
         reference.main,
         reference.input,
         messages=reference.messages,
+        ends=reference.status,
         parked=WAYS[way],
         store=store,
         **options,
