@@ -14,6 +14,7 @@ from pathlib import Path
 from edgeflow import App, Context, FatalError, step
 
 app = App("sqlite:///fan_out.db")
+PAUSE = 0.1  # seconds, so that there is something to see, and to kill
 
 
 @step
@@ -23,7 +24,7 @@ def list_files(folder: str) -> list[str]:
 
 @step
 def count_words(file: str) -> int:
-    time.sleep(0.1)  # so that there is something to see, and to kill
+    time.sleep(PAUSE)
     try:
         words = len(Path(file).read_text(encoding="utf-8").split())
     except UnicodeDecodeError:

@@ -12,12 +12,13 @@ import asyncio
 from edgeflow import App, Context, FatalError, Stop, WorkflowFailed, step
 
 app = App("sqlite:///saga.db")
+PAUSE = 0.2  # seconds that a booking takes
 LEGS = ["Paris - Lyon", "Lyon - Turin", "Turin - Milan", "Milan - Atlantis"]
 
 
 @step
 async def reserve(leg: str) -> str:
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(PAUSE)
     if leg.endswith("Atlantis"):
         raise FatalError(f"there is no train {leg}")
     print(f"reserved {leg}", flush=True)
@@ -26,7 +27,7 @@ async def reserve(leg: str) -> str:
 
 @reserve.undo
 async def give_back(leg: str) -> None:
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(PAUSE)
     print(f"gave back {leg}", flush=True)
 
 

@@ -185,7 +185,9 @@ class FaultyStore:
         if fault is not None and fault.kind == "fence":
             await self._take_over(instance, commit)
         if fault is not None and fault.kind == "tear":
-            await self.inner.commit(instance, _torn(commit, fault.keep))
+            torn = _torn(commit, fault.keep)
+            if commit.seq > 1 or self._decodes(torn.frames[-1]):
+                await self.inner.commit(instance, torn)
             raise self._crash(fault)
         return await self._write(
             fault, lambda: self.inner.commit(instance, commit), Committed()
@@ -241,6 +243,17 @@ class FaultyStore:
         if kind in ("fail_after", "time_out", "late"):
             raise OutcomeUnknown(f"there was no answer: {fault}")
         raise self._crash(fault)
+
+    def _decodes(self, frame: bytes) -> bool:
+        """Tell whether a torn start is known as such, or may be of another codec.
+
+        Nothing may take the place of that, so a matrix could not go on after it.
+        """
+        try:
+            self._codec.decode(frame)
+        except Exception:  # a codec may raise anything
+            return False
+        return True
 
     def _write_later(self, seconds: float, write: Callable[[], Awaitable[T]]) -> None:
         async def arrive() -> None:

@@ -26,6 +26,7 @@ from edgeflow.testing.posts import Post
 
 if TYPE_CHECKING:
     from edgeflow import Workflow
+    from edgeflow.store import Status
 
 LONG = 1000
 """How many short waits make a long one."""
@@ -60,7 +61,7 @@ class Reference:
         return self.workflows[0]
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         return "failed" if self.error else "completed"
 
     def __str__(self) -> str:
