@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from edgeflow import App, StoreUnavailable
 from edgeflow.testing.clock import VirtualClock
 from edgeflow.testing.recorder import RecordingStore
+from edgeflow_kv import KVStore, MemoryKV
 from edgeflow_memory import MemoryStore
 from edgeflow_sqlite import SqliteStore
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from edgeflow import EntryInfo, Handle, Info, Outcome, Workflow
     from edgeflow.store import Commit, Committed, Store
 
-STORES = os.environ.get("EDGEFLOW_STORES", "memory,sqlite").split(",")
+STORES = os.environ.get("EDGEFLOW_STORES", "memory,sqlite,kv").split(",")
 
 PATIENT = [HealthCheck.too_slow]  # a machine that is busy is no reason to fail
 settings.register_profile("dev", deadline=None, suppress_health_check=PATIENT)
@@ -71,6 +72,8 @@ def make_store(kind: str, folder: Path) -> Store:
             return MemoryStore()
         case "sqlite":
             return SqliteStore(folder / "edgeflow.db")
+        case "kv":
+            return KVStore(MemoryKV())
         case _:
             pytest.fail(f"EDGEFLOW_STORES names {kind!r}, which no fixture makes.")
 

@@ -313,7 +313,9 @@ def test_no_public_name_loads_what_is_costly() -> None:
     assert threads == 0
 
 
-@pytest.mark.parametrize("package", ["edgeflow", "edgeflow_memory", "edgeflow_sqlite"])
+@pytest.mark.parametrize(
+    "package", ["edgeflow", "edgeflow_kv", "edgeflow_memory", "edgeflow_sqlite"]
+)
 def test_an_installed_package_is_typed(package: str) -> None:
     assert (files(package) / "py.typed").is_file()
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgeflow.store import Frame
 
 FORMAT = 1
-BEGIN = dumps({"edgeflow": FORMAT})[:-1] + b","
+BEGIN = b'{"edgeflow":%d,' % FORMAT
 """How each frame begins."""
 HEADER_ROOM = 4096
 """Bytes kept free in a frame for seal and header, and what wraps a value."""

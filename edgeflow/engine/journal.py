@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from edgeflow.engine import frames
 from edgeflow.engine.committing import Committer
 from edgeflow.engine.entries import Entries, Entry
-from edgeflow.engine.lines import LineKey, Lines
+from edgeflow.engine.lines import LineKey, Lines, outbox_key
 from edgeflow.engine.scope import Key, Path, key_of, show, stable_id
 from edgeflow.errors import ValueTooLarge
 from edgeflow.store import Commit, Envelope, Status, Store
@@ -120,7 +120,7 @@ class Journal:
         """How many completions were recorded."""
         self.prev = 0
         self._outbox = Outbox()
-        self.undelivered: dict[str, Envelope] = {}
+        self.undelivered: dict[LineKey, Envelope] = {}
         """Sent, but not with the commit: to be delivered before they are forgotten."""
         self.births: dict[str, dict[str, Any]] = {}
         """Children to be created once their births are durable, by the birth's id."""
@@ -257,11 +257,12 @@ class Journal:
         self._outbox.sends.append(message)
         self.lines.bytes += len(message.body)
         if not self.wiring.store.limits.joins_sends:
-            self.undelivered[message.id] = message
+            key = outbox_key(message.to, message.id)
+            self.undelivered[key] = message
             body = b64encode(message.body).decode()
             record: dict[str, Any] = {"outbox": message.id, "to": message.to}
             record |= {"name": message.name, "body": body, "at": message.at}
-            self._put(("outbox", message.id, None), record)
+            self._put(key, record)
 
     def bear(self, birth: str, record: dict[str, Any]) -> None:
         """Let a child be created after the next flush; until then it does not rest."""
@@ -337,10 +338,10 @@ class Journal:
         size = sum(map(len, commit.frames))
         await self._committer.commit(commit, owed)
         for message in owed:
-            del self.undelivered[message.id]
-            key = ("outbox", message.id, None)
+            key = outbox_key(message.to, message.id)
+            del self.undelivered[key]
             self.lines.drop(key)
-            self.lines.note(key, dumps({"outbox": message.id}))
+            self.lines.note(key, dumps({"outbox": message.id, "to": message.to}))
         self.prev = self.seq = commit.seq + len(commit.frames) - 1
         self.durable, self.written = mark, rest
         self.lines.wrote(size, snapshot=commit.snapshot)

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 LineKey: TypeAlias = Key | tuple[str, str, None] | str
 """An entry's identity, ("state", key, None), or the name of a single record."""
 
+
 SNAPSHOT_FLOOR = 64 * 1024
 """Bytes of frames below which no snapshot is worth its writing."""
+
+
+def outbox_key(to: str, message: str) -> LineKey:
+    """Name the record of a message under way: its id is unique in its inbox only."""
+    return "outbox", to, message
 
 
 class Lines:

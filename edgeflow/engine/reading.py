@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgeflow.engine import frames
 from edgeflow.engine.entries import Entry
 from edgeflow.engine.journal import SINGLE, Journal, Wiring
+from edgeflow.engine.lines import outbox_key
 from edgeflow.engine.scope import Path, key_of
 from edgeflow.errors import JournalDamaged
 from edgeflow.store import Envelope, Loaded
@@ -97,15 +98,14 @@ def _take_birth(journal: Journal, data: dict[str, Any], line: bytes) -> None:
 
 
 def _take_send(journal: Journal, data: dict[str, Any], line: bytes) -> None:
-    found = data["outbox"]
-    key = ("outbox", found, None)
-    if "to" in data:
+    to, id_ = data["to"], data["outbox"]
+    key = outbox_key(to, id_)
+    if "body" in data:
         body = b64decode(data["body"])
-        to, name, at = data["to"], data["name"], data["at"]
-        journal.undelivered[found] = Envelope(to, found, name, body, at)
+        journal.undelivered[key] = Envelope(to, id_, data["name"], body, data["at"])
         journal.lines.loaded(key, line)
     else:
-        journal.undelivered.pop(found, None)
+        journal.undelivered.pop(key, None)
         journal.lines.drop(key)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgeflow.testing.flow import Flow as Flow
     from edgeflow.testing.flow import Instance as Instance
     from edgeflow.testing.flow import Stuck as Stuck
+    from edgeflow.testing.kv_suite import KVSuite as KVSuite
     from edgeflow.testing.lives import End as End
     from edgeflow.testing.matrix import MatrixFailed as MatrixFailed
     from edgeflow.testing.matrix import Report as Report
@@ -36,6 +37,7 @@ _HOMES = {
     "FaultyStore": "faults",
     "Flow": "flow",
     "Instance": "flow",
+    "KVSuite": "kv_suite",
     "MatrixFailed": "matrix",
     "Post": "posts",
     "RecordingStore": "recorder",
@@ -57,6 +59,7 @@ __all__ = [
     "FaultyStore",
     "Flow",
     "Instance",
+    "KVSuite",
     "MatrixFailed",
     "Post",
     "RecordingStore",

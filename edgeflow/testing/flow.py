@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from io import BytesIO, TextIOWrapper
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,14 +25,14 @@ from edgeflow.stores import store_from_url
 from edgeflow.testing.clock import VirtualClock
 from edgeflow.testing.faults import Crashed, FaultyStore
 from edgeflow.testing.twins import twin
+from edgeflow.workflows import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from datetime import timedelta
 
     from edgeflow.outcome import Outcome
     from edgeflow.store import Head, Store
-    from edgeflow.workflows import Workflow
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -38,6 +41,11 @@ LOOKS = 10_000
 """Looks for work, or wake-ups, in one call after which there is said to be no end."""
 
 CHILD = completion_name("")
+
+_driver: ContextVar[asyncio.Task[Any] | None] = ContextVar(
+    "edgeflow.testing.driver", default=None
+)
+"""Whose call lets this run; None: nobody's, so it is the test."""
 
 
 class Stuck(AssertionError):
@@ -66,6 +74,7 @@ class Flow:
         self._adopts = app is None
         self._seen = FaultyStore(self.store, clock=self.clock)
         self._processes = 0
+        self._turn = asyncio.Lock()
         self._ids: dict[str, int] = {}
 
     def of(self, app: App) -> Flow:
@@ -83,10 +92,14 @@ class Flow:
             id: default: the name of the workflow, with a number from the second on.
 
         Raises:
+            TypeError: if it is no workflow.
             UnknownWorkflow: if it is not one of the app's.
             AlreadyExists: if the id is taken.
             Unencodable: if the input does not fit.
         """
+        given: Any = workflow  # whatever its type is said to be
+        if not isinstance(given, Workflow):
+            raise TypeError(f"{given!r} is no workflow: give what @workflow has made")
         if self._adopts:
             self.app.register(workflow)
         id_ = self._id_for(workflow.name) if id is None else id
@@ -111,12 +124,13 @@ class Flow:
             Stuck: if there is no end to it.
         """
         due: Sequence[str] = ()
-        for _ in range(LOOKS):
-            due = await self.store.claim(self.clock.now(), 100, 0.0, "the test")
-            if not due:
-                return
-            for instance in due:
-                await self._drive(instance)
+        async with self.turn():
+            for _ in range(LOOKS):
+                due = await self.store.claim(self.clock.now(), 100, 0.0, "the test")
+                if not due:
+                    return
+                for instance in due:
+                    await self._drive(instance)
         names = ", ".join(map(repr, due))
         raise Stuck(f"something is due again after each of {LOOKS} looks: now {names}")
 
@@ -127,10 +141,11 @@ class Flow:
             Stuck: if there is no end to it.
         """
         end = self.clock.now() + seconds(duration)
-        for _ in range(LOOKS):
-            await self.drive()
-            if not await self.skip(end):
-                return
+        async with self.turn():
+            for _ in range(LOOKS):
+                await self.drive()
+                if not await self.skip(end):
+                    return
         raise Stuck(f"something wakes up again and again, {LOOKS} times in this sleep")
 
     async def skip(self, end: float = inf) -> bool:
@@ -147,6 +162,29 @@ class Flow:
         if min(wake_at, end) < inf:
             self.clock.advance(max(0.0, min(wake_at, end) - self.clock.now()))
         return wake_at < inf and wake_at <= end
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """Let only one call of the test at a time run instances; the others wait.
+
+        Raises:
+            Stuck: if something that it runs calls it: that would wait for itself.
+        """
+        me = asyncio.current_task()
+        if _driver.get() is me:
+            yield
+            return
+        if _driver.get() is not None:
+            raise Stuck(
+                "this is called by what the flow runs, so it cannot let that go on: in "
+                "a step, say flow.app.handle(id).send(…), which sends a message at once"
+            )
+        async with self._turn:
+            token = _driver.set(me)
+            try:
+                yield
+            finally:
+                _driver.reset(token)
 
     def restart(self) -> None:
         """Let the process die, as by SIGKILL; whatever was running goes on in another.
@@ -203,7 +241,11 @@ class Instance(Handle[R_co]):
         Raises:
             UnknownInstance: if there is none.
         """
-        await self._flow.drive()
+        async with self._flow.turn():
+            await self._flow.drive()
+            return await self._look()
+
+    async def _look(self) -> Outcome[R_co]:
         async with self._flow.app.session.using() as worker:
             return await worker.drive(self.id)  # it rests, so this only looks
 
@@ -224,6 +266,11 @@ class Instance(Handle[R_co]):
         flow, end = self._flow, inf
         if timeout is not None:
             end = flow.clock.now() + seconds(timeout)
+        async with flow.turn():
+            return await self._result(end)
+
+    async def _result(self, end: float) -> R_co:
+        flow = self._flow
         for _ in range(LOOKS):
             outcome = await self.drive()
             if is_over(outcome):
@@ -251,8 +298,9 @@ class Instance(Handle[R_co]):
             Stuck: if it does not come to wait for it; says what it does instead.
             Unencodable: if the body has no JSON form.
         """
-        await self._until_it_awaits(name)
-        return await super().send(name, body, id=id)
+        async with self._flow.turn():
+            await self._until_it_awaits(name)
+            return await super().send(name, body, id=id)
 
     async def ask(
         self, name: str, body: object = None, *, timeout: float | timedelta = 60
@@ -263,8 +311,12 @@ class Instance(Handle[R_co]):
             Stuck: if it does not come to wait for it; says what it does instead.
             TimeoutError: if no answer came within `timeout` seconds.
         """
+        async with self._flow.turn():
+            return await self._ask(name, body, seconds(timeout))
+
+    async def _ask(self, name: str, body: object, wait: float) -> Any:
         await self._until_it_awaits(name)
-        flow, wait, ask = self._flow, seconds(timeout), os.urandom(16).hex()
+        flow, ask = self._flow, os.urandom(16).hex()
         now, address = flow.clock.now(), reply_address(ask)
         plain = self._plain(name, body)
         await self._post(ask, name, Posted(plain, now, ask=ask, deadline=now + wait))

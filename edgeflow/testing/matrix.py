@@ -12,6 +12,7 @@ from edgeflow.testing.faults import KINDS, Fault, draw_plan, simpler
 from edgeflow.testing.lives import ID, End, Lives, Stuck
 from edgeflow.testing.posts import posts
 from edgeflow.testing.story import say
+from edgeflow.workflows import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from edgeflow.store import Status, Store
     from edgeflow.testing.faults import FaultKind
     from edgeflow.testing.posts import Mail, Post
-    from edgeflow.workflows import Workflow
 
 
 MORE = 3
@@ -96,6 +96,9 @@ async def crash_matrix(
     that is not durable when control leaves the engine, a wake-up that is lost, and
     an instance that cannot be loaded.
 
+    Time jumps while a step waits for something real, a server say, and what has a time
+    limit then times out: give steps fakes. A plain function, in its thread, holds time.
+
     Args:
         app: has the workflow, and those that it calls; its own store is not touched.
         workflow: or its name.
@@ -121,7 +124,7 @@ async def crash_matrix(
             differently when it is run again.
         UnknownWorkflow: if it is not one of the app's.
         ValueError: if a kind of fault is not known, or `only` strikes no write.
-        TypeError: if `store` is no function.
+        TypeError: if it is no workflow, or `store` no function.
     """
     kinds = _kinds(faults)
     if not callable(store):
@@ -153,6 +156,8 @@ async def crash_matrix(
 
 
 def _known(app: App, workflow: Workflow[Any, Any] | str) -> Workflow[Any, Any]:
+    if not isinstance(workflow, (str, Workflow)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{workflow!r} is no workflow: decorate it with @app.workflow")
     name = workflow if isinstance(workflow, str) else workflow.name
     known = app.known(name)
     if known is None or workflow not in (name, known):
@@ -288,6 +293,8 @@ def _unfit(lives: Lives, end: End, ends: Status | None) -> str:
             return f"{id_} is blocked: {error['message']}"
     if ends not in (None, end.status):
         why = f", {end.error['type']}: {end.error['message']}" if end.error else ""
+        if "TimeoutError" in why:
+            why += "\nTime is virtual: it does not wait for real I/O in a step"
         return f"it is {end.status}{why}\nIf it has to be: ends={end.status!r}"
     unsent = [f"{post.name!r} to {post.to or ID}" for post in lives.unsent.values()]
     return f"nobody waits for message {', '.join(unsent)}" if unsent else ""

@@ -6,6 +6,7 @@ The engines that are broken on purpose here are few; tests/mutants has more of t
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 from dataclasses import dataclass
 from random import Random
@@ -716,3 +717,31 @@ async def test_a_count_that_a_new_process_forgets_is_found(
         "attempt 1 is durable since commit 3\n"
     ) in str(failed)
     assert str(await again(failed, app=app)) == str(failed)
+
+
+async def test_what_is_no_workflow_is_refused() -> None:
+    async def plain(ctx: Context) -> None: ...
+
+    with pytest.raises(TypeError, match=r"plain.* is no workflow: decorate it"):
+        await crash_matrix(App("memory:"), plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_store_instead_of_what_makes_one_is_refused() -> None:
+    @workflow
+    async def idle(ctx: Context) -> None: ...
+
+    with pytest.raises(TypeError, match="store is what makes a new store"):
+        await crash_matrix(app_of(idle), idle, store=MemoryStore())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def test_real_io_under_a_time_limit_is_told_from_a_defect() -> None:
+    @step(timeout=20, retry=Retry(attempts=1))
+    async def fetch() -> None:
+        await asyncio.sleep(0.05)
+
+    @workflow
+    async def asks(ctx: Context) -> None:
+        await fetch()
+
+    with pytest.raises(MatrixFailed, match="Time is virtual: it does not wait"):
+        await crash_matrix(app_of(asks), asks)

@@ -17,7 +17,6 @@ from edgeflow import App, Context, step, workflow
 from edgeflow.testing.faults import KINDS, FaultKind
 from edgeflow.testing.matrix import crash_matrix
 from edgeflow.testing.recorder import RecordingStore
-from edgeflow_kv import KVStore, MemoryKV
 from edgeflow_memory import MemoryStore
 from tests.conftest import STORES, make_store
 
@@ -38,8 +37,6 @@ CASES = None if MATRIX == "all" else int(MATRIX)
 """How many faults to try where not all are tried; None: all."""
 RARE: tuple[FaultKind, ...] = ("time_out", "late", "lose", "tear")
 USUAL = tuple(kind for kind in KINDS if kind not in RARE)
-
-OTHERS = [*(kind for kind in STORES if kind != "memory"), "kv"]
 
 references = pytest.mark.parametrize("reference", REFERENCES, ids=str)
 modes = pytest.mark.parametrize("mode", MODES)
@@ -95,17 +92,15 @@ async def test_a_fault_at_any_write_changes_nothing(
     await crash(reference, mode, way, faults=kinds, sample=CASES, seed=len(mode + way))
 
 
-@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("kind", STORES)
 @references
-async def test_no_fault_changes_anything_on_another_store(
+async def test_no_fault_changes_anything_on_any_store(
     reference: Reference, kind: str, tmp_path: Path
 ) -> None:
     # O-01, G3 G5 G7 G8 G10 G11 G12
     numbers = count()
 
     def fresh() -> Store:
-        if kind == "kv":
-            return KVStore(MemoryKV())
         folder = tmp_path / str(next(numbers))
         folder.mkdir()
         return make_store(kind, folder)

@@ -1,0 +1,162 @@
+"""A KV in a directory of files, which several machines may share.
+
+The conditional put is `link`, which fails if the name is there, on network volumes too;
+what is linked was written and synced under another name. A volume needs hard links, and
+must tell `A` from `a`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeflow.errors import StoreUnavailable
+from edgeflow.store import MIB
+from edgeflow_kv._kv import value_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+END = ","
+"""Ends the names of files, so that a key may go on where another one ends."""
+SCRATCH = ",new"
+"""The directory of files that are being written: no key begins like this."""
+
+
+class FilesKV:
+    """Each value is a file; each slash in a key is a directory."""
+
+    def __init__(self, path: str | os.PathLike[str], *, sync: bool = True) -> None:
+        """Keep the values below `path`, which `open` makes.
+
+        Without `sync` a power cut may take back writes that were answered.
+        """
+        self.limits = value_limits(65 * MIB, durable=sync)
+        self._root = Path(path)
+        self._scratch = self._root / SCRATCH
+        self._sync = sync
+
+    async def open(self) -> None:
+        """Make the directory.
+
+        Raises:
+            StoreUnavailable: if it cannot be used; says why.
+        """
+        try:
+            await asyncio.to_thread(self._scratch.mkdir, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"{self._root} cannot be used: {error}") from error
+
+    async def close(self) -> None:
+        """Do nothing: no file is held open."""
+
+    async def get(self, key: str) -> bytes | None:
+        return await asyncio.to_thread(_read, self._file(key))
+
+    async def put(self, key: str, value: bytes, *, if_absent: bool = False) -> bool:
+        return await asyncio.to_thread(
+            self._put, self._file(key), value, if_absent=if_absent
+        )
+
+    async def delete(self, key: str) -> None:
+        await asyncio.to_thread(self._delete, self._file(key))
+
+    async def scan(
+        self, prefix: str, start: str | None = None, limit: int | None = None
+    ) -> Sequence[tuple[str, bytes]]:
+        return await asyncio.to_thread(self._scan, prefix, start or "", limit)
+
+    def _file(self, key: str) -> Path:
+        return self._root / (key + END)
+
+    def _put(self, file: Path, value: bytes, *, if_absent: bool) -> bool:
+        draft = self._scratch / f"{os.getpid()}-{os.urandom(8).hex()}"
+        try:
+            with draft.open("xb") as stream:
+                stream.write(value)
+                if self._sync:
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            return self._place(draft, file, if_absent=if_absent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _place(self, draft: Path, file: Path, *, if_absent: bool) -> bool:
+        while True:
+            try:
+                self._make(file.parent)
+                if if_absent:
+                    os.link(draft, file)
+                else:
+                    draft.replace(file)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:
+                continue  # a delete has removed the directory, which was empty
+            self._keep(file.parent)
+            return True
+
+    def _make(self, directory: Path) -> None:
+        if not directory.is_dir():
+            self._make(directory.parent)
+            directory.mkdir(exist_ok=True)
+            self._keep(directory.parent)
+
+    def _keep(self, directory: Path) -> None:
+        """Sync the names in a directory."""
+        if self._sync:
+            held = os.open(directory, os.O_RDONLY)
+            try:
+                os.fsync(held)
+            finally:
+                os.close(held)
+
+    def _delete(self, file: Path) -> None:
+        file.unlink(missing_ok=True)
+        for directory in file.parents:
+            if directory == self._root:
+                return
+            try:
+                directory.rmdir()
+            except OSError:
+                return  # it is not empty, or gone
+
+    def _scan(
+        self, prefix: str, start: str, limit: int | None
+    ) -> list[tuple[str, bytes]]:
+        found: list[tuple[str, bytes]] = []
+        within, slash, _ = prefix.rpartition("/")
+        for key in _keys(self._root / within, within + slash, prefix, start):
+            if limit is not None and len(found) >= limit:
+                break
+            value = _read(self._file(key))
+            if value is not None:
+                found.append((key, value))
+        return found
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _keys(directory: Path, path: str, prefix: str, start: str) -> Iterator[str]:
+    """Walk the keys below a directory in order, leaving out what need not be read."""
+    try:
+        entries = list(os.scandir(directory))
+    except FileNotFoundError:
+        return
+    names = [path + e.name + ("/" if e.is_dir() else "") for e in entries]
+    for name in sorted(each.removesuffix(END) for each in names):
+        if name.endswith("/"):
+            is_within = name.startswith(prefix) or prefix.startswith(name)
+            is_late = name >= start or start.startswith(name)
+            if is_within and is_late and not name.startswith(SCRATCH):
+                part = name.removeprefix(path).rstrip("/")
+                yield from _keys(directory / part, name, prefix, start)
+        elif name.startswith(prefix) and name >= start:
+            yield name
