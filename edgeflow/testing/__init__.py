@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from edgeflow.testing.flow import Flow as Flow
     from edgeflow.testing.flow import Instance as Instance
     from edgeflow.testing.flow import Stuck as Stuck
-    from edgeflow.testing.kv_suite import KVSuite as KVSuite
     from edgeflow.testing.lives import End as End
     from edgeflow.testing.matrix import MatrixFailed as MatrixFailed
     from edgeflow.testing.matrix import Report as Report
@@ -26,9 +25,10 @@ if TYPE_CHECKING:
     from edgeflow.testing.posts import Post as Post
     from edgeflow.testing.recorder import RecordingStore as RecordingStore
     from edgeflow.testing.replay import assert_replayable as assert_replayable
-    from edgeflow.testing.store_machine import StoreMachine as StoreMachine
-    from edgeflow.testing.store_model import StoreModel as StoreModel
-    from edgeflow.testing.store_suite import StoreSuite as StoreSuite
+    from edgeflow.testing.stores.kv import KVSuite as KVSuite
+    from edgeflow.testing.stores.machine import StoreMachine as StoreMachine
+    from edgeflow.testing.stores.model import StoreModel as StoreModel
+    from edgeflow.testing.stores.suite import StoreSuite as StoreSuite
 
 _HOMES = {
     "Crashed": "faults",
@@ -37,14 +37,14 @@ _HOMES = {
     "FaultyStore": "faults",
     "Flow": "flow",
     "Instance": "flow",
-    "KVSuite": "kv_suite",
+    "KVSuite": "stores.kv",
     "MatrixFailed": "matrix",
     "Post": "posts",
     "RecordingStore": "recorder",
     "Report": "matrix",
-    "StoreMachine": "store_machine",
-    "StoreModel": "store_model",
-    "StoreSuite": "store_suite",
+    "StoreMachine": "stores.machine",
+    "StoreModel": "stores.model",
+    "StoreSuite": "stores.suite",
     "Stuck": "flow",
     "VirtualClock": "clock",
     "assert_replayable": "replay",

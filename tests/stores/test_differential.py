@@ -9,8 +9,8 @@ import pytest
 
 from edgeflow.errors import Conflict, TooLarge
 from edgeflow.store import Limits, Store
-from edgeflow.testing._store_parts import FIRST, NOW
-from edgeflow.testing.store_machine import StoreMachine
+from edgeflow.testing.stores.machine import StoreMachine
+from edgeflow.testing.stores.parts import FIRST, NOW
 from edgeflow_memory import MemoryStore
 from edgeflow_sqlite import SqliteStore
 

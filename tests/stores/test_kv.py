@@ -6,8 +6,8 @@ import pytest
 
 from edgeflow.store import Limits, Store
 from edgeflow.testing import StoreSuite
-from edgeflow.testing.kv_suite import KVSuite
-from edgeflow.testing.store_machine import StoreMachine
+from edgeflow.testing.stores.kv import KVSuite
+from edgeflow.testing.stores.machine import StoreMachine
 from edgeflow_kv import KV, FilesKV, KVStore, MemoryKV
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from edgeflow.errors import Conflict
 from edgeflow.store import Commit, Envelope, Query
 from edgeflow.testing.faults import Crashed
-from edgeflow.testing.store_model import StoreModel
+from edgeflow.testing.stores.model import StoreModel
 from edgeflow_kv import KVStore, MemoryKV
 from tests.stores.kv_faults import MortalKV, copy_of
 

@@ -18,7 +18,7 @@ from edgeflow.errors import (
 )
 from edgeflow.store import Commit, Committed, Envelope, Loaded, Store
 from edgeflow.testing import StoreSuite
-from edgeflow.testing._store_parts import picture
+from edgeflow.testing.stores.parts import picture
 from edgeflow_sqlite import SqliteStore
 from edgeflow_sqlite import _schema as sql
 from edgeflow_sqlite._rows import encode

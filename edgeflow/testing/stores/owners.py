@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgeflow.errors import Conflict
-from edgeflow.testing._store_parts import (
+from edgeflow.testing.stores.parts import (
     FIRST,
     HOUR,
     MINE,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeflow.testing._store_parts import (
+from edgeflow.testing.stores.parts import (
     FIRST,
     HOUR,
     NEXT,
@@ -23,7 +23,7 @@ from edgeflow.testing._store_parts import (
     unread,
     winners,
 )
-from edgeflow.testing._store_source import StoreSource
+from edgeflow.testing.stores.source import StoreSource
 
 if TYPE_CHECKING:
     from edgeflow.store import Status, Store

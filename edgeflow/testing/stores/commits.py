@@ -10,7 +10,7 @@ import pytest
 
 from edgeflow.errors import Conflict, TooLarge
 from edgeflow.store import Envelope, Frame, Head, Query
-from edgeflow.testing._store_parts import (
+from edgeflow.testing.stores.parts import (
     FIRST,
     HOUR,
     MINE,

@@ -26,7 +26,7 @@ There is one exception. For a store with `server_clock` no time passes, unless
 What takes processes is left to the adapter's own tests: one that is killed right after
 an answer or in the middle of a commit, one that exits without `close`.
 
-`edgeflow.testing.store_machine.StoreMachine` is the other half: random operations
+`edgeflow.testing.stores.machine.StoreMachine` is the other half: random operations
 and faults, compared with a model of what a store is. Run both.
 """
 
@@ -36,14 +36,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeflow.testing._store_answers import AnswerCases
-from edgeflow.testing._store_claims import ClaimCases
-from edgeflow.testing._store_commits import CommitCases
-from edgeflow.testing._store_flags import FlagCases
-from edgeflow.testing._store_lists import ListCases
-from edgeflow.testing._store_messages import MessageCases
-from edgeflow.testing._store_owners import OwnerCases
-from edgeflow.testing._store_source import unwrapped
+from edgeflow.testing.stores.answers import AnswerCases
+from edgeflow.testing.stores.claims import ClaimCases
+from edgeflow.testing.stores.commits import CommitCases
+from edgeflow.testing.stores.flags import FlagCases
+from edgeflow.testing.stores.lists import ListCases
+from edgeflow.testing.stores.messages import MessageCases
+from edgeflow.testing.stores.owners import OwnerCases
+from edgeflow.testing.stores.source import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

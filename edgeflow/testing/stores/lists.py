@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeflow.store import Query
-from edgeflow.testing._store_parts import FIRST, NEXT, NOW, message, put, read
-from edgeflow.testing._store_source import StoreSource
+from edgeflow.testing.stores.parts import FIRST, NEXT, NOW, message, put, read
+from edgeflow.testing.stores.source import StoreSource
 
 if TYPE_CHECKING:
     from edgeflow.store import Store

@@ -36,10 +36,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from edgeflow.errors import Conflict, InstanceFinished, TooLarge
 from edgeflow.store import Committed, Query
-from edgeflow.testing import _store_draws as draw
-from edgeflow.testing._store_parts import is_last, turns
-from edgeflow.testing._store_source import StoreSource
-from edgeflow.testing.store_model import StoreModel
+from edgeflow.testing.stores import draws as draw
+from edgeflow.testing.stores.model import StoreModel
+from edgeflow.testing.stores.parts import is_last, turns
+from edgeflow.testing.stores.source import StoreSource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgeflow.errors import StoreUnavailable
 from edgeflow.store import Query
-from edgeflow.testing._store_parts import (
+from edgeflow.testing.stores.parts import (
     FIRST,
     HOUR,
     NEXT,
@@ -24,7 +24,7 @@ from edgeflow.testing._store_parts import (
     put,
     unread,
 )
-from edgeflow.testing._store_source import StoreSource, unwrapped
+from edgeflow.testing.stores.source import StoreSource, unwrapped
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgeflow.errors import Conflict, InstanceFinished
-from edgeflow.testing._store_parts import (
+from edgeflow.testing.stores.parts import (
     FIRST,
     NEXT,
     NOW,
@@ -20,7 +20,7 @@ from edgeflow.testing._store_parts import (
     read,
     unread,
 )
-from edgeflow.testing._store_source import StoreSource
+from edgeflow.testing.stores.source import StoreSource
 
 if TYPE_CHECKING:
     from edgeflow.store import Status, Store

@@ -1,0 +1,1 @@
+"""What every store, and every binding of `edgeflow_kv`, must do."""
