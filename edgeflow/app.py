@@ -106,7 +106,7 @@ class App:
             ConfigError: if the store's URL is not known.
             DefinitionError: if two workflows have one name.
         """
-        self.options = {k: v for k, v in locals().items() if k not in NO_OPTIONS}
+        self._options = {k: v for k, v in locals().items() if k not in NO_OPTIONS}
         if store is None:
             store = os.environ.get("EDGEFLOW_STORE", DEFAULT_URL)
         self.store: Store = store_from_url(store) if isinstance(store, str) else store
@@ -117,12 +117,12 @@ class App:
         wiring = Wiring(
             self.store, self.clock, codec or PlainCodec(), self._worker_name, version
         )
-        self.observers = Observers(observers, self.clock)
-        self.random: random.Random = random.SystemRandom()
+        self._observers = Observers(observers, self.clock)
+        self._random: random.Random = random.SystemRandom()
         settings = Settings(
             threads=Threads(),
-            chance=lambda: self.random.random(),  # noqa: PLW0108  a twin has another
-            observers=self.observers,
+            chance=lambda: self._random.random(),  # noqa: PLW0108  a twin has another
+            observers=self._observers,
             durability=durability,
             linger=seconds(linger),
             max_dirty_bytes=max_dirty_bytes,
@@ -135,7 +135,7 @@ class App:
             settings=lambda _: settings,
             body=self._registry.body,
             decode=self._registry.decode,
-            token=lambda: self.random.randbytes(16),
+            token=lambda: self._random.randbytes(16),
             lease=lease,
             poll=poll,
             max_parked=max_parked,
@@ -201,7 +201,7 @@ class App:
 
     def observe(self, observer: Observer) -> None:
         """Add an observer; it hears what happens from now on."""
-        self.observers.add(observer)
+        self._observers.add(observer)
 
     def use_store(self, store: Store | str) -> None:
         """Work on another store; say so before anything is opened.

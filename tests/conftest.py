@@ -36,7 +36,6 @@ ON_DISK = (
     "cli/",
     "crash/",
     "proof/test_processes",
-    "stores/test_kv",
     "stores/test_sqlite",
     "test_examples",
     "test_readme",
@@ -61,6 +60,7 @@ def pytest_collection_modifyitems(
         case = getattr(item, "callspec", None)
         takes_store = case is not None and STORES[0] in map(str, case.params.values())
         kind = "sqlite" if place.startswith(ON_DISK) else "memory"
+        kind = "kv" if place.startswith("stores/test_kv") else kind
         (here if takes_store or kind in STORES else elsewhere).append(item)
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = here

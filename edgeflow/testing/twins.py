@@ -1,10 +1,14 @@
 """Twins: another process of an app, on a store and a clock of the test."""
 
+# An App is made again of what it was made of, which is nobody else's business.
+# ruff: noqa: SLF001
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from hashlib import sha256
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgeflow.app import App
 
@@ -35,6 +39,7 @@ def twin(
     clock: Clock,
     witness: Witness | None = None,
     seed: object = None,
+    **options: Any,
 ) -> App:
     """Make an app with the workflows and options of `app`, and nothing of its memory.
 
@@ -46,15 +51,16 @@ def twin(
         seed: of its token, and of the keys in what it starts; two processes that
             work on one store need different ones. Default: not predictable, as is
             then the jitter of retries.
+        options: that are others than those of `app`.
     """
     made = App(
         store,
         clock=clock,
         workflows=app.workflows,
-        observers=app.observers.all,
-        **app.options,
+        observers=app._observers.all,
+        **{**app._options, **options},
     )
     made.wiring.witness = witness
     if seed is not None:
-        made.random = Steady(seed)
+        made._random = Steady(seed)
     return made

@@ -144,8 +144,8 @@ MUTANTS = (
     Mutant(
         "forget a message that is to be delivered",
         ENGINE + "reading.py",
-        "        journal.undelivered[found] = Envelope(to, found, name, body, at)\n",
-        "        Envelope(to, found, name, body, at)\n",
+        "        journal.undelivered[key] = Envelope(to, id_, ",
+        "        Envelope(to, id_, ",
         MATRIX + "test_a_store_that_delivers_later_loses_no_message",
     ),
     Mutant(

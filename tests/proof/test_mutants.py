@@ -57,7 +57,7 @@ async def flaky(value: Any) -> Any:
 def test_a_mutant_fits_the_code_and_names_a_test(mutant: Mutant) -> None:
     assert (ROOT / mutant.file).read_text("utf-8").count(mutant.old) == 1
     file, *_, name = mutant.found_by.split("::")
-    suite = (ROOT / "edgeflow" / "testing").glob("_store_*.py")
+    suite = (ROOT / "edgeflow" / "testing" / "stores").glob("*.py")
     texts = [each.read_text("utf-8") for each in (ROOT / "tests" / file, *suite)]
     assert any(f"def {name.partition('[')[0]}(" in text for text in texts)
 

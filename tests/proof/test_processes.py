@@ -71,6 +71,11 @@ async def patient(ctx: Context) -> None:
 
 
 @app.workflow
+async def hopeless(ctx: Context) -> None:
+    await refuse.using(retry=Retry(attempts=1))()
+
+
+@app.workflow
 async def resigned(ctx: Context) -> str:
     try:
         await refuse.using(retry=Retry(attempts=1))()
@@ -476,6 +481,23 @@ async def test_a_result_that_changes_is_found(program: Program, tmp_path: Path) 
     assert "life 1: Kill('in_step', 2, signal.SIGKILL), exit -9\n  add[0]" in str(
         found.value
     )
+
+
+async def test_an_undisturbed_run_has_to_end_as_is_said(
+    program: Program, tmp_path: Path
+) -> None:
+    with pytest.raises(Lost, match=r"failed, .*: .*not now\nIf .*: ends='failed'"):
+        await survives(program, "hopeless", folder=tmp_path / "1", kills=[])
+
+    survival = await survives(
+        program,
+        "hopeless",
+        folder=tmp_path / "2",
+        kills=[Kill("in_step")],
+        ends="failed",
+    )
+
+    assert survival.left["status"] == "failed"
 
 
 async def test_a_result_that_is_used_before_it_is_durable_is_found(

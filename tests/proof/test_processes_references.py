@@ -65,6 +65,7 @@ async def test_a_reference_workflow_survives_other_signals_too(
         kills=drawn(f"{reference} {by.name}", by),
         deaths=1 + KILLS // 3,
         messages=reference.messages,
+        ends="failed" if reference.error else "completed",
     )
 
     assert survival.struck == 1 + KILLS // 3
@@ -88,6 +89,7 @@ async def test_a_reference_workflow_survives_sigkill_at_any_moment(
         kills=drawn(f"{reference} {mode}"),
         deaths=KILLS,
         messages=reference.messages,
+        ends="failed" if reference.error else "completed",
         durability=mode,
         at_once=AT_ONCE.get(reference.name, 1) if mode == "step" else None,
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgeflow.engine.settings import Durability
+    from edgeflow.store import Status
     from edgeflow.testing.posts import Mail
     from edgeflow.testing.processes.killer import Kill
 
@@ -61,6 +62,7 @@ async def survives(
     messages: Iterable[Mail] = (),
     durability: Durability | None = None,
     at_once: int | None = None,
+    ends: Status | None = "completed",
     check: Callable[[Victim], object] = lambda _: None,
 ) -> Survival:
     """Run an instance undisturbed; then kill process after process, and compare.
@@ -81,11 +83,12 @@ async def survives(
         durability: in place of that of the app.
         at_once: how many steps run side by side at most: in mode "step" no more may
             be in flight at a kill.
+        ends: how it has to end undisturbed; None: in any way.
         check: called after each process, the undisturbed ones too: looks at the world
             outside, and raises if that is wrong.
 
     Raises:
-        Lost: if anything is lost, or done twice.
+        Lost: if anything is lost, or done twice; if it ends otherwise undisturbed.
         ValueError: if the program cannot be imported.
     """
     mail = posts(messages)
@@ -98,6 +101,9 @@ async def survives(
 
     clean = victim(0)
     await clean.run()
+    left = clean.left or {}
+    if ends not in (None, left.get("status")):
+        raise Lost(_otherwise(left))
     check(clean)
     victims, plan = [clean], _Plan(iter(kills), deaths)
     while plan.kill is not None:
@@ -107,12 +113,18 @@ async def survives(
         check(victims[-1])
         _compare(clean, victims[-1])
     return Survival(
-        left=clean.left or {},
+        left=left,
         instances=len(victims),
         lives=sum(len(each.lives) for each in victims),
         struck=plan.struck,
         again=sum(len(each.again) for each in victims),
     )
+
+
+def _otherwise(left: Mapping[str, Any]) -> str:
+    error, status = left.get("error"), left.get("status")
+    why = f", {error['type']}: {error['message']}" if error else ""
+    return f"undisturbed it is {status}{why}\nIf it has to be: ends={status!r}"
 
 
 class _Plan:

@@ -32,6 +32,7 @@ from edgeflow.testing.processes.killer import Kill, Killer
 from edgeflow.testing.processes.life import Errand, Process
 from edgeflow.testing.processes.log import Log
 from edgeflow.testing.processes.script import run_script
+from edgeflow.testing.twins import twin
 
 if TYPE_CHECKING:
     from typing import Self
@@ -192,8 +193,8 @@ def live(common: Common, orders: dict[str, Any]) -> None:
         return
     posts = tuple(Post(**post) for post in orders["posts"])
     errand = Errand(orders["workflow"], orders["input"], posts, orders["once"])
-    common.app.options |= orders["options"]
-    process = Process(common.app, common.store, errand, log, killer)
+    app = twin(common.app, common.app.store, common.app.clock, **orders["options"])
+    process = Process(app, common.store, errand, log, killer)
     asyncio.run(process.run(began))
 
 
