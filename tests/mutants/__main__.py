@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -108,20 +109,27 @@ class Copy:
 def main(part: str = "", mutants: Iterable[Mutant] = MUTANTS) -> int:
     """Try the mutants with `part` in their name; give the exit code."""
     mutants = [mutant for mutant in mutants if part in mutant.name]
-    with TemporaryDirectory() as folder:
-        copy = Copy(Path(folder).resolve())
+    with copied() as copy:
         copy.check_imports()
         sound = copy.test(dict.fromkeys(mutant.found_by for mutant in mutants))
-        if sound.returncode != PASSED:
-            print(f"Without any mutant:\n{sound.stdout}{sound.stderr}")  # noqa: T201
-            return 2
-        print("| mutant | found by | s |\n| --- | --- | --- |")  # noqa: T201
-        return max([_try(copy, mutant) for mutant in mutants], default=PASSED)
+    if sound.returncode != PASSED:
+        print(f"Without any mutant:\n{sound.stdout}{sound.stderr}")  # noqa: T201
+        return 2
+    print("| mutant | found by | s |\n| --- | --- | --- |")  # noqa: T201
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return max(pool.map(_try, mutants), default=PASSED)
 
 
-def _try(copy: Copy, mutant: Mutant) -> int:
+@contextmanager
+def copied() -> Generator[Copy]:
+    """Hold a copy in a folder of its own."""
+    with TemporaryDirectory() as folder:
+        yield Copy(Path(folder).resolve())
+
+
+def _try(mutant: Mutant) -> int:
     began = perf_counter()
-    with copy.broken(mutant):
+    with copied() as copy, copy.broken(mutant):
         done = copy.test([mutant.found_by])
     verdict = {PASSED: "**it survives**", FAILED: f"`{mutant.found_by}`"}
     what = verdict.get(done.returncode, "**no test can run**")
