@@ -41,4 +41,4 @@ def store_from_url(url: str) -> Store:
 def _installed() -> dict[str, EntryPoint]:
     from importlib.metadata import entry_points  # noqa: PLC0415  costs 10 ms
 
-    return {point.name: point for point in reversed(entry_points(group=GROUP))}
+    return {point.name: point for point in reversed(list(entry_points(group=GROUP)))}

@@ -102,7 +102,7 @@ async def survives(
     clean = victim(0)
     await clean.run()
     left = clean.left or {}
-    if ends not in (None, left.get("status")):
+    if ends not in (None, left.get("status", ends)):  # a script has an exit code only
         raise Lost(_otherwise(left))
     check(clean)
     victims, plan = [clean], _Plan(iter(kills), deaths)
