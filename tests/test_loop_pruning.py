@@ -295,7 +295,7 @@ async def test_a_long_loop_holds_no_more_than_a_short_one(
     @app.workflow(name="w")
     async def body(ctx: Context) -> Any:
         async def turn(n: int) -> int | Stop[int]:
-            if n in {99, 999}:
+            if n in {99, 499}:
                 sizes[n] = measure(runs[0])
             await ctx.race(a=add(n), b=ctx.receive("never", timeout=1000), c=never())
             try:
@@ -307,14 +307,14 @@ async def test_a_long_loop_holds_no_more_than_a_short_one(
             await ctx.map(add, [1, 2], limit=1)
             async with ctx.scope(f"scope {n}"):
                 n = await add.using(name=f"add {n}")(n)
-            return Stop(n) if n == 1000 else n
+            return Stop(n) if n == 500 else n
 
         return await ctx.loop("n", turn, state=0)
 
-    assert await app.run("w", id="i") == 1000
-    assert sizes[999].keys() == sizes[99].keys()
+    assert await app.run("w", id="i") == 500
+    assert sizes[499].keys() == sizes[99].keys()
     for name, size in sizes[99].items():
-        assert abs(sizes[999][name] - size) <= 8, name
+        assert abs(sizes[499][name] - size) <= 8, name
     assert sizes[99]["journal.entries"] <= 25 * 21
 
 
