@@ -4,49 +4,53 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 from contextlib import AsyncExitStack
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeflow.clock import Clock, SystemClock, seconds
+from edgeflow.config import KEYS, sources
+from edgeflow.definitions import Definitions
 from edgeflow.engine.frames import Codec, PlainCodec
-from edgeflow.engine.journal import Wiring
 from edgeflow.engine.observing import Observers
-from edgeflow.engine.plan import Plan
 from edgeflow.engine.scope import checked_id
-from edgeflow.engine.settings import Settings
-from edgeflow.engine.threads import Threads
 from edgeflow.errors import ConfigError
 from edgeflow.handle import Handle, info_of, unwrap
-from edgeflow.making import maker
-from edgeflow.registry import Registry
+from edgeflow.making import Parts, wire
+from edgeflow.platforms import choose, configure
 from edgeflow.session import Session
 from edgeflow.starting import start
 from edgeflow.store import Query, Status, Store
-from edgeflow.stores import DEFAULT_URL, store_from_url
-from edgeflow.workflows import Workflow, WorkflowDecorator, define
+from edgeflow.stores import placed
+from edgeflow.workflows import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        Callable,
+        Iterable,
+        Mapping,
+        Sequence,
+    )
     from contextlib import AbstractAsyncContextManager
     from datetime import timedelta
     from types import TracebackType
     from typing import Self
 
-    from edgeflow.context import Context
+    from edgeflow.config import Config
     from edgeflow.engine.settings import Durability
     from edgeflow.events import Observer
     from edgeflow.outcome import Info, Outcome
+    from edgeflow.platform import Platform
     from edgeflow.starting import OnConflict
 
 In = TypeVar("In")
 R = TypeVar("R")
 
-NO_OPTIONS = {"self", "store", "clock", "workflows", "observers"}
+NO_OPTIONS = {"__class__", "self", "store", "clock", "workflows", "observers"}
 
 
-class App:
+class App(Definitions):
     """Workflows over one store.
 
     `async with app:` makes this process a worker that wakes due instances. Without
@@ -58,146 +62,96 @@ class App:
         store: Store | str | None = None,
         *,
         workflows: Iterable[Workflow[Any, Any]] = (),
-        durability: Durability = "step",
-        linger: float | timedelta = 0.1,
+        durability: Durability | None = None,
+        linger: float | timedelta | None = None,
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
         version: str | None = None,
         codec: Codec | None = None,
+        platform: str | Platform | None = None,
         observers: Sequence[Observer] = (),
-        strict_names: bool = False,
-        max_dirty_bytes: int = 256 * 1024,
-        max_dirty_age: float = 1.0,
-        max_parked: int = 1000,
+        config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        strict_names: bool | None = None,
+        max_dirty_bytes: int | None = None,
+        max_dirty_age: float | None = None,
+        max_parked: int | None = None,
         keep_finished: float | timedelta | None = None,
-        lease: float = 30.0,
-        poll: float = 1.0,
-        grace: float = 8.0,
-        margin: float = 1.0,
+        lease: float | None = None,
+        poll: float | None = None,
+        grace: float | None = None,
+        margin: float | None = None,
+        max_run: float | timedelta | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Put an app together; nothing is opened yet.
 
+        What is None is read from the configuration: variables EDGEFLOW_*, then
+        `[tool.edgeflow]` in pyproject.toml or edgeflow.toml, then the defaults.
+
         Args:
-            store: a store, or its URL; default: EDGEFLOW_STORE, else
-                sqlite:///edgeflow.db.
+            store: a store, or its URL; default: sqlite:///edgeflow.db.
             workflows: made with `@workflow` elsewhere.
             durability: when a step's result is flushed: "step" (before the body gets
-                it), "behind" (at once, in the background), "suspend" (with the next
-                suspension or gate).
-            linger: waits up to this many seconds are spent in memory.
+                it; the default), "behind" (at once, in the background), "suspend"
+                (with the next suspension or gate).
+            linger: waits up to this many seconds are spent in memory; default: 0.1.
             lifespan: gives an async context manager of the live objects that steps
                 find as `current_step().resources`.
             version: of the code; another one reopens blocked instances.
             codec: wraps all bytes that go to the store.
+            platform: what calls handlers and ends the process, or its name; default:
+                what the environment looks like, else "process".
             observers: each is called with every `Event`, after its commit.
+            config: a file, or its content; default: that of EDGEFLOW_CONFIG, or the
+                next one from the current directory upwards.
             strict_names: refuse a second use of a name in one scope.
             max_dirty_bytes: flush when so many bytes are dirty, in every mode.
             max_dirty_age: seconds that anything stays dirty while steps run.
             max_parked: instances at rest kept in memory by a worker.
             keep_finished: seconds after which an instance that has ended is deleted,
-                by a worker or by `run_due`; None: never.
+                by a worker or by `run_due`; default: never.
             lease: seconds for which a running instance is left alone by others.
             poll: seconds between looks for due instances.
-            grace: seconds that running steps get to end when the app is left.
-            margin: seconds before the deadline of `drive` at which steps are cut.
+            grace: seconds that running steps get to end when the process, or the app,
+                is to end; default: as the platform allows.
+            margin: seconds before a deadline at which steps are cut.
+            max_run: seconds that a handler's run may take where the platform gives no
+                deadline.
             clock: for tests.
 
         Raises:
-            ConfigError: if the store's URL is not known.
+            ConfigError: if a setting is unknown or bad, or the store's URL or the
+                platform is not known.
             DefinitionError: if two workflows have one name.
         """
+        super().__init__(workflows)
         self._options = {k: v for k, v in locals().items() if k not in NO_OPTIONS}
-        if store is None:
-            store = os.environ.get("EDGEFLOW_STORE", DEFAULT_URL)
-        self.store: Store = store_from_url(store) if isinstance(store, str) else store
-        self.version = version
+        found = sources(config, environ=os.environ, directory=Path.cwd())
+        choice = choose(found, os.environ, platform)
+        given = {k: v for k, v in self._options.items() if k in KEYS} | {"store": store}
+        self.config: Config = configure(found, choice, given)
+        self.platform: Platform = choice.platform
+        self.platform_why = choice.why
+        self.store: Store = placed(self.config["store"])
         self.clock: Clock = clock or SystemClock()
-        self._registry = Registry()
-        self._worker_name = f"{socket.gethostname()}:{os.getpid()}"
-        wiring = Wiring(
-            self.store, self.clock, codec or PlainCodec(), self._worker_name, version
-        )
         self._observers = Observers(observers, self.clock)
         self._random: random.Random = random.SystemRandom()
-        settings = Settings(
-            threads=Threads(),
-            chance=lambda: self._random.random(),  # noqa: PLW0108  a twin has another
-            observers=self._observers,
-            durability=durability,
-            linger=seconds(linger),
-            max_dirty_bytes=max_dirty_bytes,
-            max_dirty_age=max_dirty_age,
-            lease=lease,
-            grace=grace,
-            strict_names=strict_names,
+        self.wiring, make_worker = wire(
+            Parts(
+                store=self.store,
+                clock=self.clock,
+                codec=codec or PlainCodec(),
+                config=self.config,
+                platform=self.platform,
+                registry=self._registry,
+                observers=self._observers,
+                # Not bound here: a twin, for a test, has another `_random`.
+                chance=lambda: self._random.random(),  # noqa: PLW0108
+                token=lambda: self._random.randbytes(16),
+            )
         )
-        plan = Plan(
-            settings=lambda _: settings,
-            body=self._registry.body,
-            decode=self._registry.decode,
-            token=lambda: self._random.randbytes(16),
-            lease=lease,
-            poll=poll,
-            max_parked=max_parked,
-            grace=grace,
-            margin=margin,
-            keep_finished=None if keep_finished is None else seconds(keep_finished),
-        )
-        self.wiring = wiring
-        make_worker = maker(wiring, self._registry, settings, plan)
-        self.session = Session(wiring, make_worker, lifespan)
+        install = self.platform.install
+        self.session = Session(self.wiring, make_worker, lifespan, install)
         self._open: list[AsyncExitStack] = []
-        for known in workflows:
-            self.register(known)
-
-    # --- workflows --------------------------------------------------------------
-
-    @overload
-    def workflow(
-        self, function: Callable[[Context, In], Coroutine[Any, Any, R]], /
-    ) -> Workflow[In, R]: ...
-    @overload
-    def workflow(
-        self, function: Callable[[Context], Coroutine[Any, Any, R]], /
-    ) -> Workflow[None, R]: ...
-    @overload
-    def workflow(
-        self, /, *, name: str | None = None, durability: Durability | None = None
-    ) -> WorkflowDecorator: ...
-    def workflow(
-        self,
-        function: Callable[..., Any] | None = None,
-        /,
-        *,
-        name: str | None = None,
-        durability: Durability | None = None,
-    ) -> Any:
-        """Make an `async def` a workflow of this app; see `edgeflow.workflow`."""
-        if function is None:
-            return partial(self._define, name=name, durability=durability)
-        return self._define(function, name=name, durability=durability)
-
-    def _define(
-        self,
-        function: Callable[..., Any],
-        *,
-        name: str | None,
-        durability: Durability | None,
-    ) -> Workflow[Any, Any]:
-        return self.register(define(function, name, durability))
-
-    def register(self, workflow: Workflow[In, R]) -> Workflow[In, R]:
-        """Add a workflow that was made elsewhere.
-
-        Raises:
-            DefinitionError: if another one has its name.
-        """
-        return self._registry.register(workflow)
-
-    @property
-    def workflows(self) -> tuple[Workflow[Any, Any], ...]:
-        """The registered workflows, in the order of their registration."""
-        return self._registry.all()
 
     def observe(self, observer: Observer) -> None:
         """Add an observer; it hears what happens from now on."""
@@ -211,12 +165,8 @@ class App:
         """
         if self.session.is_open:
             raise ConfigError("use_store: the app is open already")
-        self.store = store_from_url(store) if isinstance(store, str) else store
+        self.store = placed(store)
         self.wiring.store = self.store
-
-    def known(self, name: str) -> Workflow[Any, Any] | None:
-        """Give the workflow of this name, if it is registered here."""
-        return self._registry.get(name)
 
     # --- running ----------------------------------------------------------------
 
@@ -327,7 +277,7 @@ class App:
         async with self.session.using(runs=True) as worker:
             known = self._registry.find(workflow)
             instance = await start(worker, known, input, id, "attach", run=True)
-            return unwrap(instance, await worker.attend(instance))
+            return unwrap(instance, await worker.attendance.attend(instance))
 
     async def drive(
         self,
@@ -350,24 +300,18 @@ class App:
         async with self.session.using(runs=True) as worker:
             return await worker.drive(id, wait)
 
-    async def run_due(self, limit: int | None = None) -> list[Outcome[Any]]:
+    async def run_due(
+        self, limit: int | None = None, *, deadline: float | timedelta | None = None
+    ) -> list[Outcome[Any]]:
         """Drive every due instance once: what a cron job or an alarm calls.
 
         Args:
             limit: how many at most; default: all that are due now.
+            deadline: seconds or timedelta from now; what runs is suspended before.
         """
-        outcomes: list[Outcome[Any]] = []
+        wait = None if deadline is None else seconds(deadline)
         async with self.session.using(runs=True) as worker:
-            left, since = limit, self.clock.now()
-            while left is None or left > 0:
-                most = 100 if left is None else min(left, 100)
-                found = await worker.claim(most, since)
-                if not found:
-                    break
-                outcomes += await worker.drive_all(found)
-                left = None if left is None else left - len(found)
-            await worker.retention.sweep()
-        return outcomes
+            return await worker.due.run(limit, wait)
 
     # --- looking ----------------------------------------------------------------
 

@@ -22,6 +22,7 @@
     ├── NotRecoverable           recover: the instance neither failed nor is blocked
     ├── UnknownEntry             rewind: the history has no such entry
     ├── ConfigError              a setting is unknown or bad
+    ├── ProcessEnding            this process was told to end, and takes no more work
     └── StoreError
         ├── StoreUnavailable     the store cannot be used now; nothing was lost
         ├── OutcomeUnknown       the answer to a write was lost
@@ -341,6 +342,17 @@ class UnknownEntry(EdgeflowError):
 
 class ConfigError(EdgeflowError):
     """Raised if a setting is unknown or bad; names its place and what is allowed."""
+
+
+class ProcessEnding(EdgeflowError):
+    """Raised if something is to run in a process that was told to end."""
+
+    def __init__(self, what: str) -> None:
+        """Say what does not run here any more."""
+        super().__init__(
+            f"{what}: this process was told to end; all that is recorded is durable, "
+            "and goes on in another process"
+        )
 
 
 class StoreError(EdgeflowError):

@@ -1,19 +1,87 @@
-"""Making a worker of what an app decides."""
+"""Putting together what an app is made of, by its configuration."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+import socket
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.engine.arming import Arming
+from edgeflow.engine.plan import Plan
+from edgeflow.engine.settings import Settings
+from edgeflow.engine.threads import Threads
+from edgeflow.engine.wiring import Wiring
 from edgeflow.engine.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from edgeflow.engine.journal import Wiring
-    from edgeflow.engine.plan import Plan
-    from edgeflow.engine.settings import Settings
+    from edgeflow.clock import Clock
+    from edgeflow.engine.frames import Codec
+    from edgeflow.engine.observing import Observers
+    from edgeflow.platform import Platform
     from edgeflow.registry import Registry
+    from edgeflow.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What an app brings along."""
+
+    store: Store
+    clock: Clock
+    codec: Codec
+    config: Mapping[str, Any]
+    platform: Platform
+    registry: Registry
+    observers: Observers
+    chance: Callable[[], float]
+    """A random number in 0 to 1."""
+    token: Callable[[], bytes]
+    """16 random bytes."""
+
+
+def wire(parts: Parts) -> tuple[Wiring, Callable[[Callable[[], Any]], Worker]]:
+    """Give what its journals need, and what makes a worker.
+
+    The latter is told how to get the live objects of the process.
+
+    Raises:
+        ConfigError: if what wakes instances on this platform is set up in part.
+    """
+    config, threads = parts.config, Threads()
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    wiring = Wiring(parts.store, parts.clock, parts.codec, name, config["version"])
+    waker = parts.platform.waker(config)
+    if waker is not None:
+        wiring.arm = Arming(waker, parts.clock, threads)
+    settings = Settings(
+        threads=threads,
+        chance=parts.chance,
+        observers=parts.observers,
+        durability=config["durability"],
+        linger=config["linger"],
+        max_dirty_bytes=config["max_dirty_bytes"],
+        max_dirty_age=config["max_dirty_age"],
+        lease=config["lease"],
+        grace=config["grace"],
+        strict_names=config["strict_names"],
+    )
+    plan = Plan(
+        settings=lambda _: settings,
+        body=parts.registry.body,
+        decode=parts.registry.decode,
+        token=parts.token,
+        observers=parts.observers,
+        lease=config["lease"],
+        poll=config["poll"],
+        max_parked=config["max_parked"],
+        grace=config["grace"],
+        margin=config["margin"],
+        keep_finished=config["keep_finished"],
+    )
+    return wiring, maker(wiring, parts.registry, settings, plan)
 
 
 def maker(
@@ -30,7 +98,7 @@ def maker(
             return replace(
                 settings,
                 sent=worker.ring,
-                born=worker.families.born,
+                born=worker.attendance.families.born,
                 resources=resources(),
                 durability=(known and known.durability) or settings.durability,
             )

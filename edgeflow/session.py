@@ -7,40 +7,63 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.committing import to_the_end
+from edgeflow.engine.shutdown import Guard, process_guard
+from edgeflow.errors import EdgeflowError, ProcessEnding
+from edgeflow.ward import WorkerWard, all_drained
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from edgeflow.engine.journal import Wiring
+    from edgeflow.engine.wiring import Wiring
     from edgeflow.engine.worker import Worker
 
 
 class Session:
-    """Opens on demand, for the time of one call or of `async with app`."""
+    """Opens on demand: for one call, for `async with app`, or to stay open.
+
+    It belongs to the event loop that opened it, in that process. After a fork, or
+    when that loop is gone, the next user opens it anew.
+    """
 
     def __init__(
         self,
         wiring: Wiring,
         make_worker: Callable[[Callable[[], Any]], Worker],
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None,
+        install: Callable[[Guard], object] = lambda _guard: None,
     ) -> None:
-        """Hold what is needed to open; `lifespan` is entered before the first run."""
+        """Hold what is needed to open.
+
+        `lifespan` is entered before the first run; `install` has the guard hear what
+        ends the process, before each.
+        """
         self.resources: Any = None
+        self.guard = process_guard()
         self._wiring = wiring
         self._make_worker = make_worker
         self._lifespan = lifespan
+        self._install = install
+        self._begin()
+
+    def _begin(self) -> None:
+        self.resources = None
         self._users = 0
         self._servers = 0
+        self._stays = False
+        self._parting: asyncio.Task[None] | None = None
         self._worker: Worker | None = None
+        self._ward: WorkerWard | None = None
         self._stack: AsyncExitStack | None = None
         self._entered = False
-        self._lock = asyncio.Lock()
+        self._lock: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def is_open(self) -> bool:
         return self._worker is not None
+
+    # --- users ------------------------------------------------------------------
 
     @asynccontextmanager
     async def using(
@@ -50,39 +73,117 @@ class Session:
 
         Raises:
             StoreUnavailable: if the store cannot be opened.
+            ProcessEnding: with `runs`, if the process was told to end, and somebody
+                else sees to that: a server.
+            SystemExit, KeyboardInterrupt: at the end of it, if that is on us.
         """
-        worker = await self._acquire(runs=runs or serves)
+        runs = runs or serves
+        worker, ward = await self._acquire(runs=runs)
+        if runs:
+            ward.enter()
         try:
             if serves:
-                self._servers += 1
-                worker.serve()
+                self._serve(worker)
             try:
                 yield worker
             finally:
-                self._servers -= serves
-                if serves and not self._servers:
-                    await to_the_end(worker.drain())
-        finally:
-            await to_the_end(self._release())
+                if serves:
+                    await to_the_end(self._serve_no_more(worker))
+        except (asyncio.CancelledError, ProcessEnding):
+            await self._end_use(ward, runs=runs)
+            raise
+        except BaseException:
+            await to_the_end(self._release(ward))
+            raise
+        await self._end_use(ward, runs=runs)
+
+    async def _end_use(self, ward: WorkerWard, *, runs: bool) -> None:
+        """Release; end the task with the process, if that is on us.
+
+        Raises:
+            SystemExit, KeyboardInterrupt: if so; all is durable then.
+        """
+        end = ward.leave() if runs else None
+        await to_the_end(self._release(ward))
+        if end is not None:
+            await to_the_end(all_drained(self.guard))
+            raise end
+
+    async def stay(self, *, serves: bool) -> Worker:
+        """Open for as long as this loop lives, or until `part` or the process's end.
+
+        With `serves`, what is due is run meanwhile.
+
+        Raises:
+            StoreUnavailable: if the store cannot be opened; the next call tries again.
+            ProcessEnding: if the process was told to end.
+        """
+        worker, ward = await self._acquire(runs=True)
+        if self._stays:
+            await to_the_end(self._release(ward))
+        else:
+            self._stays = True
+            if serves:
+                self._serve(worker)
+        return worker
+
+    async def part(self) -> None:
+        """Undo `stay`, if this loop stays; what runs is suspended."""
+        ward, worker = self._ward, self._worker
+        if not self._stays or ward is None or worker is None or not ward.is_here():
+            return
+        self._stays = False
+        if worker.serving:
+            await to_the_end(self._serve_no_more(worker))
+        await to_the_end(self._release(ward))
+
+    def _serve(self, worker: Worker) -> None:
+        self._servers += 1
+        worker.serve()
+
+    async def _serve_no_more(self, worker: Worker) -> None:
+        self._servers -= 1
+        if not self._servers:
+            await worker.drain()
+
+    # --- opening ------------------------------------------------------------------
 
     def _locked(self) -> asyncio.Lock:
-        """Give the lock over opening and closing; an app may live on several loops."""
+        """Give the lock over opening and closing; what is gone is forgotten first.
+
+        Raises:
+            EdgeflowError: if it is open on another event loop that runs.
+        """
+        ward = self._ward
+        if ward is not None and not ward.is_here():
+            if ward.is_alive():
+                raise EdgeflowError(
+                    "this App is open on another event loop of this process: use it "
+                    "there, or make an App of its own for each loop"
+                )
+            self.guard.detach(ward)
+            self._begin()
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
+        if self._lock is None or self._loop is not loop:
             self._loop, self._lock = loop, asyncio.Lock()
         return self._lock
 
-    async def _acquire(self, *, runs: bool) -> Worker:
+    async def _acquire(self, *, runs: bool) -> tuple[Worker, WorkerWard]:
         async with self._locked():
-            if self._stack is None or self._worker is None:
+            if runs and self.guard.heard:
+                raise self.guard.exit() or ProcessEnding("a run")
+            if self._stack is None or self._worker is None or self._ward is None:
                 await self._open_store()
                 self._stack = AsyncExitStack()
                 self._stack.push_async_callback(self._wiring.store.close)
                 self._worker = self._make_worker(lambda: self.resources)
+                self._ward = WorkerWard(self._worker, self.guard, self._drained)
             if runs and not self._entered:
-                await self._enter(self._stack)
+                await self._enter(self._stack, self._ward)
+            if runs:
+                self._install(self.guard)
             self._users += 1
-            return self._worker
+            return self._worker, self._ward
 
     async def _open_store(self) -> None:
         store = self._wiring.store
@@ -92,30 +193,41 @@ class Session:
             await to_the_end(store.close())
             raise
 
-    async def _enter(self, stack: AsyncExitStack) -> None:
+    async def _enter(self, stack: AsyncExitStack, ward: WorkerWard) -> None:
         try:
             if self._lifespan is not None:
                 self.resources = await stack.enter_async_context(self._lifespan())
             self._entered = True
+            self.guard.attach(ward)
         except BaseException:
             if self._users == 0:
                 await self._close()
             raise
 
-    async def _release(self) -> None:
+    async def _release(self, ward: WorkerWard) -> None:
+        if self._ward is not ward:
+            return  # it was another loop's, or another process's
         async with self._locked():
             self._users -= 1
             if self._users == 0:
                 await self._close()
 
     async def _close(self) -> None:
-        worker, stack = self._worker, self._stack
-        self._worker = self._stack = None
+        worker, stack, ward = self._worker, self._stack, self._ward
+        self._worker = self._stack = self._ward = None
         self._entered = False
         try:
             if worker is not None:
                 await worker.drain()
         finally:
+            if ward is not None:
+                ward.is_drained = True
+                self.guard.detach(ward)
             if stack is not None:
                 await stack.aclose()
             self.resources = None
+
+    def _drained(self) -> None:
+        """Let go of what stays open for nobody in particular: the process ends."""
+        if self._stays:
+            self._parting = asyncio.get_running_loop().create_task(self.part())

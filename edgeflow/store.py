@@ -80,6 +80,11 @@ class Head:
     awaiting: tuple[str, ...]
     """Names of the messages that make a suspended instance due."""
     updated: float
+    lease: float = 0.0
+    """Until when others leave it alone, in s since the epoch by the store's clock.
+
+    0.0: nobody holds it. `Store.find` may leave it out, which is 0.0 too.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,11 @@ class Commit:
     sends: tuple[Envelope, ...] = ()
     """Outgoing messages; a known id and a finished receiver change nothing."""
 
+    @property
+    def last(self) -> int:
+        """Number of the last frame."""
+        return self.seq + len(self.frames) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -164,6 +174,32 @@ class Creates(Protocol):
 
     def missing(self) -> str | None:
         """Say what is not there yet ("there is no file x.db"); None if all is."""
+        ...
+
+
+@runtime_checkable
+class SyncCommit(Protocol):
+    """The power of a store that can also commit without an event loop.
+
+    At the end of a process whose loop is stuck a watchdog thread writes with it
+    what is dirty.
+    """
+
+    def commit_sync(self, instance: str, commit: Commit) -> None:
+        """Write a commit as `Store.commit` does, from any thread.
+
+        It uses a connection of its own, and neither needs the loop nor waits for it.
+        A commit that is already there, as a whole and as the last one (same token,
+        same number of its last frame), is answered as written: the loop may have
+        been quicker. Sends that cannot join it are not delivered: the next owner
+        finds them in the frame.
+
+        Raises:
+            Conflict: if another writer was there first; nothing was written.
+            TooLarge: if a frame exceeds `limits`; nothing was written.
+            StoreUnavailable: if the backend cannot be used now; nothing was written.
+            OutcomeUnknown: if the answer was lost; it may have been written.
+        """
         ...
 
 
@@ -238,7 +274,10 @@ class Store(Protocol):
         ...
 
     def find(self, query: Query) -> AsyncIterator[Head]:
-        """Yield matching heads in the order of their ids."""
+        """Yield matching heads in the order of their ids.
+
+        Leases may be left out, where each would cost a read.
+        """
         ...
 
     async def delete(self, instance: str) -> None:

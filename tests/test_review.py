@@ -651,7 +651,7 @@ async def test_what_has_ended_leaves_nothing_behind(
             driving.cancel()
             with suppress(asyncio.CancelledError):
                 await driving
-        assert size_of(worker, "_attended") == size_of(worker, "_waiters") == 0
+        assert len(worker.attendance) == size_of(worker, "_waiters") == 0
         assert size_of(worker, "runs") == 1
 
 

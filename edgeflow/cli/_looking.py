@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from edgeflow.app import App
 from edgeflow.cli._errors import CommandError
 from edgeflow.cli._target import find_app
 from edgeflow.store import Creates
-from edgeflow.stores import DEFAULT_URL
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -33,7 +31,7 @@ def app_to_look(args: Namespace) -> App:
         found = find_app(args.app, args.store)
         app = App(found.store, codec=found.wiring.codec)
     else:
-        app = App(args.store or os.environ.get("EDGEFLOW_STORE", DEFAULT_URL))
+        app = App(args.store)
     check_exists(app)
     return app
 

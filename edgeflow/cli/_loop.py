@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from edgeflow.cli._errors import SIGNALLED
+from edgeflow.engine.shutdown import SIGNALLED, process_guard
+from edgeflow.ward import all_drained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
-    from types import FrameType
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -33,53 +31,65 @@ def run_until_stopped(
 ) -> int:
     """Run `work` on a loop of its own and give its exit code.
 
-    The first SIGINT or SIGTERM calls `stopping` and cancels the work, whose steps
-    get the App's grace; the second ends the process at once, which costs no more
-    than a kill.
+    The first SIGINT or SIGTERM calls `stopping`, and running steps get the App's
+    grace. A second ^C, half a second later or more, cuts them off at once. No flush is
+    torn by either.
 
     Raises:
         Stopped: if a signal ended the work.
     """
-    return asyncio.run(_supervised(work, stopping))
+    # Before asyncio.run, which would have its own handler for SIGINT.
+    process_guard().listen(SIGNALS)
+    try:
+        return asyncio.run(_supervised(work, stopping))
+    except KeyboardInterrupt:
+        raise Stopped(signal.SIGINT) from None
+    except SystemExit as end:
+        if end.code != SIGNALLED + signal.SIGTERM:
+            raise
+        raise Stopped(signal.SIGTERM) from None
 
 
 async def _supervised(
     work: Callable[[], Coroutine[Any, Any, int]], stopping: Callable[[], None]
 ) -> int:
-    loop = asyncio.get_running_loop()
-    task = loop.create_task(work())
-    heard: list[int] = []
-
-    def cancel() -> None:
-        stopping()
-        task.cancel()
-
-    # A handler of `signal`, not of the loop: it also runs while a step blocks the loop.
-    def hear(number: int, _frame: FrameType | None) -> None:
-        if heard:
-            os._exit(SIGNALLED + number)
-        heard.append(number)
-        loop.call_soon_threadsafe(cancel)
-
-    with _handled(hear):
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if not heard:
-                raise
-            raise Stopped(heard[0]) from None
-
-
-@contextmanager
-def _handled(hear: Callable[[int, FrameType | None], None]) -> Generator[None]:
-    kept: dict[signal.Signals, Any] = {}
+    guard, supervisor = process_guard(), Supervisor(stopping)
+    guard.attach(supervisor)
     try:
-        for number in SIGNALS:
-            kept[number] = signal.signal(number, hear)
-    except ValueError:
-        pass  # not the main thread: whoever owns the process hears its signals
-    try:
-        yield
+        return await work()
+    except asyncio.CancelledError:
+        raise guard.exit() or asyncio.CancelledError() from None
     finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
+        guard.detach(supervisor)
+
+
+class Supervisor:
+    """Says that the work is stopping, and ends it if no app in it does."""
+
+    seconds = reserve = 0.0
+    is_drained = True
+    """It has nothing of its own."""
+
+    def __init__(self, stopping: Callable[[], None]) -> None:
+        """Watch over the current task."""
+        self._loop = asyncio.get_running_loop()
+        self._work = asyncio.current_task()
+        self._stopping = stopping
+        self._task: asyncio.Task[None] | None = None
+
+    def end(self, *, hurry: bool) -> None:
+        """Begin, on the loop."""
+        if not hurry:
+            self._loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        self._stopping()
+        self._task = self._loop.create_task(self._end())
+
+    async def _end(self) -> None:
+        await all_drained(process_guard())
+        if self._work is not None:
+            self._work.cancel()
+
+    def rescue(self) -> None:
+        """Do nothing: what is dirty is an app's."""

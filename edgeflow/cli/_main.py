@@ -28,6 +28,7 @@ COMMANDS = {
     "rewind": "let an instance run again from an entry of its history",
     "check": "say which instances today's code would block: before a deployment",
     "rm": "forget instances, whatever their status",
+    "config": "print the effective settings, and where each comes from",
 }
 
 EPILOG = """\

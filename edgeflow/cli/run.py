@@ -108,7 +108,7 @@ class Running:
         if self.args.once:
             return await worker.drive(self.handle.id)
         async with self.progress.below(worker, self.handle):
-            return await worker.attend(self.handle.id)
+            return await worker.attendance.attend(self.handle.id)
 
     async def _find(self) -> Info | None:
         try:

@@ -24,7 +24,7 @@ def arguments(parser: ArgumentParser) -> None:
     """Declare what `serve` takes."""
     parser.epilog = (
         "SIGINT or SIGTERM ends it, with exit code 0: running steps get the App's\n"
-        "grace; a second signal ends it at once, and loses nothing that was flushed."
+        "grace; a second ^C cuts them off at once. Nothing that has ended is lost."
     )
     parser.add_argument("target", metavar="TARGET", help="the App")
 

@@ -1,13 +1,23 @@
-"""Families: who attends an instance attends its children too, for as long."""
+"""Attending an instance to its end: over its waits, and its children with it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.children import kin
-from edgeflow.errors import EdgeflowError, StoreError, UnknownInstance
+from edgeflow.engine.committing import to_the_end
+from edgeflow.errors import (
+    EdgeflowError,
+    Fenced,
+    ProcessEnding,
+    StoreError,
+    UnknownInstance,
+)
+from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
     from edgeflow.engine.journal import Journal
@@ -17,12 +27,74 @@ if TYPE_CHECKING:
 log = logging.getLogger("edgeflow")
 
 
-class Families:
-    """The children of the instances that a worker attends, each run to its end."""
+class Attendance:
+    """The instances to whose end somebody waits in this process."""
 
     def __init__(self, worker: Worker) -> None:
-        """Attend for `worker`."""
+        """Have them driven by `worker`."""
+        self.families = Families(worker, self)
         self._worker = worker
+        self._counts: defaultdict[str, int] = defaultdict(int)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def is_given_to(self, instance: str) -> bool:
+        """Tell whether somebody here waits for the end of an instance."""
+        return self._counts.get(instance, 0) > 0
+
+    async def attend(self, instance: str, *, take_over: bool = True) -> Outcome[Any]:
+        """Drive an instance to its end, with its children, staying over its waits.
+
+        Raises:
+            Fenced: if another process took it over.
+            StoreUnavailable: if it could not be flushed.
+            ProcessEnding: if this process is to end first.
+        """
+        worker = self._worker
+        self._counts[instance] += 1
+        if (run := worker.runs.get(instance)) is not None:
+            self.families.meet(run.journal)
+        try:
+            while True:
+                outcome = await worker.drive(instance, take_over=take_over)
+                if outcome.status in TERMINAL or outcome.status == "blocked":
+                    return outcome
+                worker.check_open(instance)
+                take_over |= self.families.is_left(instance, outcome)
+                await self._until_due(instance, outcome)
+        finally:
+            self._counts[instance] -= 1
+            if not self._counts[instance]:
+                del self._counts[instance]
+                await to_the_end(self.families.part(instance))
+            await to_the_end(self.leave(instance))
+
+    async def _until_due(self, instance: str, outcome: Outcome[Any]) -> None:
+        """Wait for the wake time, a message from this process, or the next look."""
+        worker = self._worker
+        now = worker.wiring.clock.now()
+        when = worker.plan.look_at(outcome, now)
+        idle = outcome.wake_at is None or when < outcome.wake_at
+        await worker.bells.wait(instance, max(0.0, when - now), idle=idle)
+
+    async def leave(self, instance: str) -> None:
+        """Put a run away that nobody waits for any more, at its next durable point."""
+        worker = self._worker
+        run = worker.runs.get(instance)
+        if run is not None and not worker.put_off(run):
+            run.stop(worker.plan.grace)
+            with suppress(Fenced, StoreError):  # the run is given up, and logs it
+                await worker.next_outcome(run)
+
+
+class Families:
+    """The children of the instances that are attended, each run to its end."""
+
+    def __init__(self, worker: Worker, attendance: Attendance) -> None:
+        """Have the children attended, too."""
+        self._worker = worker
+        self._attendance = attendance
         self._tasks: dict[str, dict[str, asyncio.Task[None]]] = {}
         self._elsewhere: dict[str, float] = {}
         """Since when each of those that another process runs has been run by it."""
@@ -37,7 +109,7 @@ class Families:
 
         As the instance itself they are taken over from who runs them, or died of it.
         """
-        if self._worker.attends(journal.instance):
+        if self._attendance.is_given_to(journal.instance):
             for child in kin(journal):
                 self._follow(journal.instance, child, take_over=True)
 
@@ -62,7 +134,7 @@ class Families:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _follow(self, parent: str, child: str, *, take_over: bool) -> None:
-        if not self._worker.attends(parent):
+        if not self._attendance.is_given_to(parent):
             return
         tasks = self._tasks.setdefault(parent, {})
         if child in tasks:
@@ -82,11 +154,11 @@ class Families:
         worker = self._worker
         while True:
             try:
-                await worker.attend(child, take_over=take_over)
+                await self._attendance.attend(child, take_over=take_over)
             except StoreError as error:
                 log.warning("child %r goes on elsewhere or later: %s", child, error)
-            except UnknownInstance:
-                return  # it was deleted
+            except (ProcessEnding, UnknownInstance):
+                return  # it goes on elsewhere, or was deleted
             except EdgeflowError:
                 log.exception("child %r could not be driven", child)
                 return

@@ -25,6 +25,11 @@ class Bells:
         for waiter in self._waiting.pop(name, []):
             resolve(waiter)
 
+    def ring_all(self) -> None:
+        """Wake everybody."""
+        for name in list(self._waiting):
+            self.ring(name)
+
     async def wait(self, name: str, limit: float, *, idle: bool = False) -> None:
         """Wait for `ring(name)`, at most `limit` seconds; `idle` as for clocks."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

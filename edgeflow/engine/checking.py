@@ -18,8 +18,9 @@ from edgeflow.values import dumps
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from edgeflow.engine.journal import Journal, Wiring
+    from edgeflow.engine.journal import Journal
     from edgeflow.engine.plan import Plan
+    from edgeflow.engine.wiring import Wiring
     from edgeflow.errors import EdgeflowError
 
 

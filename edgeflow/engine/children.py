@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgeflow.engine import opening
+from edgeflow.engine.composing import Rest
 from edgeflow.engine.failures import describe
 from edgeflow.engine.inbox import CANCEL, TAKEN, Posted
-from edgeflow.engine.journal import Journal, Rest
+from edgeflow.engine.journal import Journal
 from edgeflow.engine.scope import stable_id
 from edgeflow.errors import (
     AlreadyExists,
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgeflow.engine.entries import Entry
-    from edgeflow.engine.journal import Wiring
     from edgeflow.engine.run import Run
     from edgeflow.engine.scope import Key
+    from edgeflow.engine.wiring import Wiring
 
 How: TypeAlias = Literal["new", "known", "stranger"]
 """Whether a child was created, was there already, or cannot be, its id being taken."""

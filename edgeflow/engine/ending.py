@@ -7,8 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import undo
+from edgeflow.engine.composing import Rest
 from edgeflow.engine.failures import describe
-from edgeflow.engine.journal import Rest
 from edgeflow.engine.loop import make_loop
 from edgeflow.engine.scope import show
 from edgeflow.engine.timers import Timers

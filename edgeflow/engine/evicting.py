@@ -10,15 +10,16 @@ if TYPE_CHECKING:
     from edgeflow.engine.run import Run
 
 HEED_SECONDS = 1.0
-"""How long a cancelled step may take to end before it is left alone."""
+"""How long a cancelled step may take to clean up before it is left alone."""
 
 
 class Eviction:
     """Lets the running steps of a run end, then cuts them off; nothing new begins."""
 
-    def __init__(self, run: Run, grace: float) -> None:
-        """Tell the steps; they have `grace` seconds."""
+    def __init__(self, run: Run, grace: float, heed: float) -> None:
+        """Tell the steps; they have `grace` seconds, and `heed` more to clean up."""
         self._run = run
+        self._heed = heed
         self.at = run.clock.now()
         """When it was asked for, in s since the epoch."""
         self.cut_at = self.at + grace
@@ -26,6 +27,12 @@ class Eviction:
         self._was_cut = False
         for op in run.executing.values():
             op.tell_to_stop()
+
+    def tighten(self, grace: float, heed: float) -> None:
+        """Leave the steps less time than they had, if it is less."""
+        self._heed = min(self._heed, heed)
+        if not self._was_cut:
+            self.cut_at = min(self.cut_at, self._run.clock.now() + grace)
 
     def is_over(self) -> bool:
         """Tell whether no step runs any more; see to it that this comes true."""
@@ -50,4 +57,4 @@ class Eviction:
         else:
             run.journal.deaths += 1
         self._was_cut = True
-        self.cut_at = run.clock.now() + HEED_SECONDS
+        self.cut_at = run.clock.now() + self._heed

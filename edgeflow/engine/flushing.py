@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgeflow.engine.children import Birth, Met
-    from edgeflow.engine.journal import Taken
+    from edgeflow.engine.composing import Taken
     from edgeflow.engine.run import Run
     from edgeflow.store import Envelope
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from edgeflow.engine.frames import Codec
-    from edgeflow.engine.journal import Wiring
     from edgeflow.engine.run import Run
     from edgeflow.engine.scope import Key
+    from edgeflow.engine.wiring import Wiring
     from edgeflow.store import Envelope
 
 T_co = TypeVar("T_co", covariant=True)

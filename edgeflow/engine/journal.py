@@ -11,25 +11,26 @@ same commit; if it fails for good the run is given up, and the journal with it.
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import frames
 from edgeflow.engine.committing import Committer
+from edgeflow.engine.composing import Outbox, Place, alarms_of, compose
 from edgeflow.engine.entries import Entries, Entry
 from edgeflow.engine.lines import LineKey, Lines, outbox_key
 from edgeflow.engine.scope import Key, Path, key_of, show, stable_id
 from edgeflow.errors import ValueTooLarge
-from edgeflow.store import Commit, Envelope, Status, Store
 from edgeflow.values import dumps, loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from edgeflow.clock import Clock
-    from edgeflow.engine.observing import Witness
+    from edgeflow.engine.composing import Rest, Taken
+    from edgeflow.engine.wiring import Wiring
+    from edgeflow.store import Commit, Envelope, Status
 
 SINGLE = {
     "start",
@@ -43,43 +44,9 @@ SINGLE = {
 }
 """The records of which there is one, each an attribute of the journal."""
 
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """What a flush says of the instance as a whole: it becomes the head."""
-
-    status: Status
-    wake_at: float | None = None
-    awaiting: tuple[str, ...] = ()
-    due: float | None = None
-    lease: float = field(default=0.0, compare=False)
-    resting: bool = True
-    """Whether no code of the instance runs; else a process that is gone has died."""
-
-
-Taken: TypeAlias = tuple[Commit, Rest, int, list[Envelope]]
-"""A commit, the rest in it, its last change, and what it may have to deliver."""
-
-
-@dataclass(slots=True)
-class Outbox:
-    """What rides in the next flush beside the lines."""
-
-    acks: list[str] = field(default_factory=list[str])
-    sends: list[Envelope] = field(default_factory=list[Envelope])
-    restored: dict[str, bytes] = field(default_factory=dict[str, bytes])
-
-
-@dataclass(slots=True)
-class Wiring:
-    """What a journal needs of the process around it."""
-
-    store: Store
-    clock: Clock
-    codec: frames.Codec
-    worker: str
-    version: str | None = None
-    witness: Witness | None = None
+RESCUES = 20
+RESCUE_PAUSE = 0.002
+"""How often, and how many seconds apart, a thread looks for a moment of rest."""
 
 
 class Journal:
@@ -119,6 +86,12 @@ class Journal:
         self.completions = 0
         """How many completions were recorded."""
         self.prev = 0
+        self.is_whole = True
+        """Whether the engine is not in the middle of a change: for a thread to see."""
+        self.turns = 0
+        """How often that changed."""
+        self.in_flight: Commit | None = None
+        """What is being written, and may be written by now."""
         self._outbox = Outbox()
         self.undelivered: dict[LineKey, Envelope] = {}
         """Sent, but not with the commit: to be delivered before they are forgotten."""
@@ -140,6 +113,14 @@ class Journal:
         return status
 
     # --- changes ----------------------------------------------------------
+
+    def change(self) -> Change:
+        """Mark changes that are durable together or not at all."""
+        return Change(self, is_whole=False)
+
+    def lent(self) -> Change:
+        """Mark, within a change, where code of others runs, and may be stuck."""
+        return Change(self, is_whole=True)
 
     def tick(self) -> float:
         """Move the recorded time on to the clock's, never back; give it."""
@@ -336,63 +317,81 @@ class Journal:
         """Write what was taken; see `flush`."""
         commit, rest, mark, owed = taken
         size = sum(map(len, commit.frames))
+        if self.wiring.arm is not None and (
+            alarms := alarms_of(self.instance, commit, rest)
+        ):
+            await self.wiring.arm(alarms)
         await self._committer.commit(commit, owed)
-        for message in owed:
-            key = outbox_key(message.to, message.id)
-            del self.undelivered[key]
-            self.lines.drop(key)
-            self.lines.note(key, dumps({"outbox": message.id, "to": message.to}))
-        self.prev = self.seq = commit.seq + len(commit.frames) - 1
-        self.durable, self.written = mark, rest
+        with self.change():
+            for message in owed:
+                key = outbox_key(message.to, message.id)
+                del self.undelivered[key]
+                self.lines.drop(key)
+                self.lines.note(key, dumps({"outbox": message.id, "to": message.to}))
+            self.prev = self.seq = commit.last
+            self.in_flight = None
+            self.durable, self.written = mark, rest
         self.lines.wrote(size, snapshot=commit.snapshot)
         return commit.sends
 
     def take(self, rest: Rest, *, opens: bool = False) -> Taken:
         """Take what is dirty, in the moment to which `rest` fits."""
-        outbox, self._outbox = self._outbox, Outbox()
-        if self.lines:
-            self.deaths = 0
         first = self.seq == 0
         alone = self.prev == 0  # there is nothing to build on, or it is replaced
         snapshot = not first and (alone or self.lines.is_snapshot_due)
-        lines = self.lines.take(snapshot=snapshot)
-        now = self.wiring.clock.now()
-        due = now if self.undelivered else rest.due
-        header = {
-            "at": self.tick(),
-            "n": self.completions,
-            "status": rest.status,
-            "wake_at": rest.wake_at,
-            "awaiting": rest.awaiting,
-            "due": due,
-            "resting": rest.resting,
-            "deaths": self.deaths,
-            "version": self.wiring.version,
-            "prev": 0 if snapshot else self.prev,
-        }
-        store = self.wiring.store
-        commit = Commit(
-            seq=self.seq + 1,
-            frames=frames.build(
-                header,
-                lines,
-                store.limits.max_frame,
-                self.wiring.codec,
-            ),
-            token=self.token,
+        if self.lines:
+            self.deaths = 0
+        place = Place(
+            after=self.seq,
+            prev=self.prev,
+            deaths=self.deaths,
             opens=opens,
-            snapshot=snapshot or first,
-            workflow=self.start["workflow"],
-            status=rest.status,
-            wake_at=rest.wake_at,
-            awaiting=rest.awaiting,
-            due=due,
-            now=now,
-            lease=rest.lease,
-            worker=self.wiring.worker,
-            acks=tuple(outbox.acks),
-            restored=tuple(outbox.restored),
-            restored_bodies=tuple(outbox.restored.values()),
-            sends=tuple(outbox.sends),
+            snapshot=snapshot,
         )
+        with self.change():
+            outbox, self._outbox = self._outbox, Outbox()
+            lines = self.lines.take(snapshot=snapshot)
+            commit = compose(self, rest, lines, outbox, place)
+            self.in_flight = commit
         return commit, rest, self.mark, list(self.undelivered.values())
+
+    def rescued(self, rest: Rest) -> list[Commit]:
+        """Give the commits that the store lacks; nothing is taken.
+
+        For a thread, while the event loop is stuck in code of others, or slow: the
+        one in flight, which may be written, and one of what is dirty. None, if the
+        engine is caught in the middle of a change: that is done again later.
+        """
+        for _ in range(RESCUES):
+            turns, mark, flying = self.turns, self.mark, self.in_flight
+            lines, outbox = self.lines.dirty(), self._outbox.copy()
+            place = Place(
+                after=self.seq if flying is None else flying.last,
+                prev=self.prev if flying is None else flying.last,
+                deaths=0 if lines else self.deaths + 1,
+            )
+            commit = compose(self, rest, lines, outbox, place)
+            if self.is_whole and (turns, mark) == (self.turns, self.mark):
+                return [commit] if flying is None else [flying, commit]
+            time.sleep(RESCUE_PAUSE)
+        return []
+
+
+class Change:
+    """Says, while it is entered, whether a journal is being changed; may be nested."""
+
+    __slots__ = ("_before", "_is_whole", "_journal")
+
+    def __init__(self, journal: Journal, *, is_whole: bool) -> None:
+        """Say of `journal` that it is, or is not, whole."""
+        self._journal = journal
+        self._is_whole = is_whole
+        self._before = True
+
+    def __enter__(self) -> None:
+        self._before, self._journal.is_whole = self._journal.is_whole, self._is_whole
+        self._journal.turns += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.is_whole = self._before
+        self._journal.turns += 1

@@ -12,9 +12,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import opening
+from edgeflow.engine.composing import Rest
 from edgeflow.engine.forgetting import Forgotten, position
 from edgeflow.engine.inbox import Posted
-from edgeflow.engine.journal import Rest
 from edgeflow.engine.scope import key_of
 from edgeflow.errors import Fenced, NotRecoverable, StoreUnavailable, UnknownEntry
 from edgeflow.store import TERMINAL

@@ -94,6 +94,10 @@ class Lines:
         self._fresh.clear()
         return list((self._all if snapshot else dirty).values())
 
+    def dirty(self) -> list[bytes]:
+        """Give what is dirty; it stays so."""
+        return list(self._dirty.values())
+
     def wrote(self, size: int, *, snapshot: bool) -> None:
         """Note that so many bytes of frames were written."""
         if snapshot:

@@ -60,6 +60,11 @@ class Observers:
             if isawaitable(answer):
                 self._spawn(observer, event, answer)
 
+    async def settle(self) -> None:
+        """Wait until those are done that were told."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     def _spawn(self, observer: Observer, event: Event, answer: Awaitable[None]) -> None:
         async def listen() -> None:
             try:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import frames, reading
+from edgeflow.engine.composing import Rest
 from edgeflow.engine.failures import info
 from edgeflow.engine.inbox import shown
-from edgeflow.engine.journal import Journal, Rest, Wiring
+from edgeflow.engine.journal import Journal
 from edgeflow.errors import ErrorInfo, JournalDamaged, UnknownInstance
 from edgeflow.outcome import Outcome
 from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
     from edgeflow.engine.inbox import Inbox
+    from edgeflow.engine.wiring import Wiring
     from edgeflow.store import Loaded, Status
 
 MAX_CRASHES = 10

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeflow.clock import Alarm
-    from edgeflow.engine.journal import Wiring
     from edgeflow.engine.run import Run
+    from edgeflow.engine.wiring import Wiring
 
 
 class Parking:

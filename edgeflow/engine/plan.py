@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from edgeflow.clock import Alarm
     from edgeflow.engine.journal import Journal
+    from edgeflow.engine.observing import Observers
     from edgeflow.engine.run import Run
     from edgeflow.engine.settings import Settings
     from edgeflow.engine.undo import Undo
@@ -35,6 +36,7 @@ class Plan:
     """Makes the output of a workflow of this name what the caller gets."""
     token: Callable[[], bytes]
     """16 random bytes."""
+    observers: Observers
     lease: float = 30.0
     poll: float = 1.0
     max_parked: int = 1000
@@ -43,6 +45,15 @@ class Plan:
     margin: float = 1.0
     keep_finished: float | None = None
 
+    @property
+    def reserve(self) -> float:
+        """Seconds between the end of the grace and that of the process.
+
+        In them steps that were cut off clean up, and the last flush is written. Where
+        there is little in all, as on Lambda (0.5 s), an eighth is too little for it.
+        """
+        return min(max(self.grace / 8, 0.1), self.margin, 1.0)
+
     def stop_before(
         self, run: Run, began: float, deadline: float | None
     ) -> Alarm | None:
@@ -50,8 +61,8 @@ class Plan:
         if deadline is None:
             return None
         grace = min(self.grace, deadline / 5)
-        cut = began + deadline - self.margin
-        return run.clock.call_at(cut - grace, lambda: run.stop(grace))
+        cut, heed = began + deadline - self.margin, self.margin / 5
+        return run.clock.call_at(cut - grace, lambda: run.stop(grace, heed))
 
     def look_at(self, outcome: Outcome[Any], now: float) -> float:
         """Tell when to look at an instance again that rests like this."""

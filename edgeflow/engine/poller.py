@@ -41,7 +41,7 @@ class Poller:
         worker = self._worker
         while not self._stopping:
             try:
-                for instance in await worker.claim(worker.plan.max_running):
+                for instance in await worker.due.claim(worker.plan.max_running):
                     worker.spawn_drive(instance)
                 await worker.retention.sweep_if_due()
             except StoreError as error:

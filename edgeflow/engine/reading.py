@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import frames
 from edgeflow.engine.entries import Entry
-from edgeflow.engine.journal import SINGLE, Journal, Wiring
+from edgeflow.engine.journal import SINGLE, Journal
 from edgeflow.engine.lines import outbox_key
 from edgeflow.engine.scope import Path, key_of
 from edgeflow.errors import JournalDamaged
@@ -16,6 +16,8 @@ from edgeflow.values import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from edgeflow.engine.wiring import Wiring
 
 
 def load(wiring: Wiring, loaded: Loaded, token: bytes) -> Journal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeflow.engine import children
-from edgeflow.engine.journal import Rest
+from edgeflow.engine.composing import Rest
 from edgeflow.errors import BodyError
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def rest_of(run: Run) -> Rest:
             "can never happen, such as a thread or a future of another event loop. "
             "Do this in a step, and wait for that"
         )
-    lease = 0.0
+    lease, stays = 0.0, False
     if run.linger_until is None:  # it may stay in memory
-        near = wake_at is not None and wake_at <= now + run.settings.linger
-        lease = run.settings.lease if near else run.settings.linger if names else 0.0
-    return Rest(idle, wake_at, every, due=wake_at, lease=lease)
+        stays = wake_at is not None and wake_at <= now + run.settings.linger
+        lease = run.settings.lease if stays else run.settings.linger if names else 0.0
+    return Rest(idle, wake_at, every, due=wake_at, lease=lease, stays=stays)
 
 
 def at_work(run: Run) -> Rest:
@@ -46,6 +46,12 @@ def at_work(run: Run) -> Rest:
     busy: Status = "undoing" if run.journal.undo else "running"
     now, lease = run.clock.now(), run.settings.lease
     return Rest(busy, due=now, lease=lease, resting=False)
+
+
+def cut_off(run: Run) -> Rest:
+    """Say how the instance rests if its code is cut off in the middle: due at once."""
+    idle: Status = "undoing" if run.journal.undo else "suspended"
+    return Rest(idle, due=run.clock.now())
 
 
 def next_time(run: Run) -> float | None:

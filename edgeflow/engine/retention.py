@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgeflow.store import TERMINAL, Query
 
 if TYPE_CHECKING:
-    from edgeflow.engine.journal import Wiring
+    from edgeflow.engine.wiring import Wiring
     from edgeflow.store import Head
 
 LONGEST_PAUSE = 600.0

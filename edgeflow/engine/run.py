@@ -15,28 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import children, ending
 from edgeflow.engine.desk import Desk
-from edgeflow.engine.evicting import Eviction
+from edgeflow.engine.evicting import HEED_SECONDS, Eviction
 from edgeflow.engine.failures import info
 from edgeflow.engine.flushing import Flusher
 from edgeflow.engine.inbox import Inbox, Mailbox, shown
 from edgeflow.engine.loop import BodyTimer, make_loop
 from edgeflow.engine.ops.sleep import TimerOp
-from edgeflow.engine.resting import at_work, next_time, rest_of
+from edgeflow.engine.resting import at_work, cut_off, next_time, rest_of
 from edgeflow.engine.scope import scope
 from edgeflow.engine.undo import undo_all
-from edgeflow.errors import (
-    BodyError,
-    DefinitionError,
-    StoreUnavailable,
-    ValueRefused,
-)
+from edgeflow.errors import BodyError, DefinitionError, StoreUnavailable, ValueRefused
 from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeflow.clock import Alarm
-    from edgeflow.engine.journal import Journal, Rest
+    from edgeflow.engine.composing import Rest
+    from edgeflow.engine.journal import Journal
     from edgeflow.engine.operation import Op
     from edgeflow.engine.settings import Body, Settings
 
@@ -92,12 +88,16 @@ class Run(Desk):
             return
         try:
             try:
-                self._turn()
+                with self.journal.change():
+                    self._turn()
             except (BodyError, DefinitionError, ValueRefused) as error:
                 if isinstance(error, ValueRefused):
                     error = BodyError(str(error))
                 self.violate(error)
                 self._end()
+        except (KeyboardInterrupt, SystemExit):
+            self.stop(0.0)  # the process ends, or its loop goes on without this run
+            raise
         except Exception as error:  # a defect of edgeflow must not hang its callers
             log.exception("%s: the engine failed", self)
             self.give_up(error)
@@ -116,7 +116,8 @@ class Run(Desk):
                 return self._end()  # its body is not entered (any more)
             self.task = self._start()
         for _ in range(REPLAY_SLICE):
-            self.body.run_until_idle()
+            with self.journal.lent():
+                self.body.run_until_idle()
             if self._ending or self.violation or (self.task and self.task.done()):
                 return self._end()
             if self.journal.replay:
@@ -198,7 +199,8 @@ class Run(Desk):
         if entry is not None and "n" in entry.data and not entry.delivered:
             self.skipped.add(op.key)
         else:
-            op.abandon(self)
+            with self.journal.change():
+                op.abandon(self)
 
     def timer_set(self, timer: BodyTimer) -> None:
         if self.check_open():
@@ -272,11 +274,11 @@ class Run(Desk):
         self.flusher.tell()
         self._rested(self)
 
-    def rest_now(self) -> Rest:
-        """Say how the instance rests if it rests now."""
+    def rest_now(self, *, stuck: bool = False) -> Rest:
+        """Say how the instance rests if it rests now; `stuck`: though its code runs."""
         if self._ending and self.journal.undelivered:
             return at_work(self)  # who has ended is never due again, to deliver them
-        return self._ending or rest_of(self)
+        return self._ending or (cut_off(self) if stuck else rest_of(self))
 
     @property
     def is_busy(self) -> bool:
@@ -343,11 +345,18 @@ class Run(Desk):
 
     # --- eviction and the end -------------------------------------------------------
 
-    def stop(self, grace: float) -> None:
-        """Suspend at the next durable point; steps get `grace` seconds to end."""
-        if not self.stopping and not self.over:
-            self.eviction = Eviction(self, grace)
-            self.advance_soon()
+    def stop(self, grace: float, heed: float = HEED_SECONDS) -> None:
+        """Suspend at the next durable point; said again, what is shorter holds.
+
+        Steps get `grace` seconds to end, and then `heed` more to clean up.
+        """
+        if self.over:
+            return
+        if self.eviction is None:
+            self.eviction = Eviction(self, grace, heed)
+        else:
+            self.eviction.tighten(grace, heed)
+        self.advance_soon()
 
     @property
     def stopping(self) -> bool:

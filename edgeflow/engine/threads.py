@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from contextlib import suppress
@@ -27,6 +28,10 @@ class Threads:
     def __init__(self, limit: int = 64) -> None:
         """Run at most `limit` calls at once; more wait their turn."""
         self._limit = limit
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._calls: deque[Callable[[], None]] = deque()
         self._wakeup = threading.Condition()
         self._idle = 0
@@ -54,6 +59,8 @@ class Threads:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, *outcome)
 
+        if self._process != os.getpid():
+            self._begin()  # no thread survives a fork
         with self._wakeup:
             self._calls.append(call)
             if self._idle >= len(self._calls):

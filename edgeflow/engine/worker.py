@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import opening
-from edgeflow.engine.attending import Families
+from edgeflow.engine.attending import Attendance
 from edgeflow.engine.bells import Bells
-from edgeflow.engine.committing import sleep, to_the_end
+from edgeflow.engine.committing import sleep
+from edgeflow.engine.due import Due
+from edgeflow.engine.evicting import HEED_SECONDS
 from edgeflow.engine.inbox import Inbox
 from edgeflow.engine.openings import Openings
 from edgeflow.engine.parking import Parking
@@ -27,15 +29,16 @@ from edgeflow.errors import (
     ErrorInfo,
     Fenced,
     JournalDamaged,
+    ProcessEnding,
     StoreError,
 )
 from edgeflow.outcome import Outcome
-from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from edgeflow.engine.journal import Journal, Wiring
+    from edgeflow.engine.journal import Journal
+    from edgeflow.engine.wiring import Wiring
     from edgeflow.store import Loaded
 
 log = logging.getLogger("edgeflow")
@@ -53,14 +56,16 @@ class Worker:
         self._clock = wiring.clock
         self.runs: dict[str, Run] = {}
         self._parking = Parking(wiring, plan.max_parked, self.ring)
-        self._attended: defaultdict[str, int] = defaultdict(int)
         self.openings = Openings()
         self._waiters = Waiters()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._poller = Poller(self)
-        self.families = Families(self)
+        self.attendance = Attendance(self)
         self.retention = Retention(wiring, plan.keep_finished)
+        self.due = Due(self)
         self._draining = False
+        self.is_shut = False
+        """Whether the process ends, so that nothing is run any more."""
         self.revising: Counter[str] = Counter()
         """Instances that this process changes from outside, and so may fence itself."""
 
@@ -80,6 +85,7 @@ class Worker:
         Raises:
             Fenced: if the id is taken, or by another one than it replaces.
         """
+        self.check_open(instance)
         await self.openings.over(instance)
         lease = self.plan.lease if run else None
         started = opening.start(
@@ -109,13 +115,15 @@ class Worker:
     ) -> Outcome[Any]:
         """Run an instance here until it is finished or suspended.
 
-        Without `take_over`, one that another process runs is left to it.
+        Without `take_over`, one that another process runs is left to it, as long as
+        it holds its lease.
 
         Raises:
             Fenced: if another process took it over.
             UnknownInstance: if there is none.
             StoreUnavailable: if it could not be flushed.
         """
+        self.check_open(instance)
         await self.openings.created(instance)
         began, run = self._clock.now(), self.runs.get(instance)
         if run is None:
@@ -135,48 +143,14 @@ class Worker:
             if alarm is not None:
                 alarm.cancel()
 
-    async def attend(self, instance: str, *, take_over: bool = True) -> Outcome[Any]:
-        """Drive an instance to its end, with its children, staying over its waits.
+    def check_open(self, instance: str) -> None:
+        """Refuse to run anything in a process that ends.
 
         Raises:
-            Fenced: if another process took it over.
-            StoreUnavailable: if it could not be flushed.
+            ProcessEnding: if it does.
         """
-        self._attended[instance] += 1
-        if (run := self.runs.get(instance)) is not None:
-            self.families.meet(run.journal)
-        try:
-            while True:
-                outcome = await self.drive(instance, take_over=take_over)
-                if outcome.status in TERMINAL or outcome.status == "blocked":
-                    return outcome
-                take_over |= self.families.is_left(instance, outcome)
-                await self._until_due(instance, outcome)
-        finally:
-            self._attended[instance] -= 1
-            if not self._attended[instance]:
-                del self._attended[instance]
-                await to_the_end(self.families.part(instance))
-            await to_the_end(self._leave(instance))
-
-    async def _leave(self, instance: str) -> None:
-        """Put a run away that nobody waits for any more, at its next durable point."""
-        run = self.runs.get(instance)
-        if run is None or self._keeps(run) or self._waiters.any(instance):
-            return
-        if run.resting is not None:
-            self._drop(run)
-        else:
-            run.stop(self.plan.grace)
-            with suppress(Fenced, StoreError):  # the run is given up, and logs it
-                await self.next_outcome(run)
-
-    async def _until_due(self, instance: str, outcome: Outcome[Any]) -> None:
-        """Wait for the wake time, a message from this process, or the next look."""
-        now = self._clock.now()
-        when = self.plan.look_at(outcome, now)
-        idle = outcome.wake_at is None or when < outcome.wake_at
-        await self.bells.wait(instance, max(0.0, when - now), idle=idle)
+        if self.is_shut:
+            raise ProcessEnding(f"instance {instance!r}")
 
     def ring(self, name: str) -> None:
         """Tell that something happened to this instance or address: look at it."""
@@ -202,12 +176,13 @@ class Worker:
             return Outcome(
                 "blocked", error=ErrorInfo("JournalDamaged", str(error), None)
             )
-        self.families.meet(journal)
+        self.attendance.families.meet(journal)
         inbox = Inbox(loaded.messages)
         outcome = opening.settled(journal, inbox)
         if outcome is not None:
             return self.plan.decoded(journal, outcome)
-        if journal.status == "running" and not take_over:
+        held = not journal.header["resting"] and loaded.head.lease > self._clock.now()
+        if held and not take_over:
             return Outcome("running")
         trouble = await opening.take_over(journal, self.plan.lease)
         return self._begin(journal, inbox, trouble)
@@ -257,13 +232,26 @@ class Worker:
                 self._drop(other)
         self._answer(run.id, outcome)
 
+    def put_off(self, run: Run) -> bool:
+        """Drop a run for which nobody waits; False: it has to come to rest first."""
+        if self._keeps(run) or self._waiters.any(run.id):
+            return True
+        if run.resting is None:
+            return False
+        self._drop(run)
+        return True
+
     def _keeps(self, run: Run) -> bool:
         serving = self.serving and not self._draining
-        return serving or self.attends(run.id)
+        return serving or self.attendance.is_given_to(run.id)
 
-    def attends(self, instance: str) -> bool:
-        """Tell whether somebody here waits for the end of an instance."""
-        return self._attended.get(instance, 0) > 0
+    async def check(self, instance: str) -> None:
+        """Drop a run at rest that is due without a cause: another process wrote."""
+        run = self.runs.get(instance)
+        if run is not None and not await self._parking.has_cause(run):
+            ours = await self._parking.renew(run, self.plan.lease)
+            if not ours and run.resting is not None:
+                self._drop(run)
 
     async def _give_back(self, run: Run) -> None:
         run.borrowed = False
@@ -305,36 +293,7 @@ class Worker:
 
     def spawn_drive(self, instance: str, *, take_over: bool = True) -> None:
         """Drive an instance in the background; what goes wrong is logged."""
-        self._spawn(self._drive_quietly(instance, take_over=take_over))
-
-    async def claim(self, limit: int, since: float | None = None) -> list[str]:
-        """Take instances that are due now, or since some time."""
-        busy = sum(1 for run in self.runs.values() if run.resting is None)
-        free = min(limit, self.plan.max_running - busy)
-        if free <= 0:
-            return []
-        wiring = self.wiring
-        now = self._clock.now()
-        when = now if since is None else since
-        lease = self.plan.lease + now - when
-        with self._clock.busy():
-            found = list(await wiring.store.claim(when, free, lease, wiring.worker))
-        for instance in found:
-            await self._check(instance)
-        return found
-
-    async def _check(self, instance: str) -> None:
-        """Drop a run at rest that is due without a cause: another process wrote."""
-        run = self.runs.get(instance)
-        if run is not None and not await self._parking.has_cause(run):
-            ours = await self._parking.renew(run, self.plan.lease)
-            if not ours and run.resting is not None:
-                self._drop(run)
-
-    async def drive_all(self, instances: list[str]) -> list[Outcome[Any]]:
-        """Drive some instances; one that cannot be driven does not stop the others."""
-        outcomes = await asyncio.gather(*map(self._drive_quietly, instances))
-        return [outcome for outcome in outcomes if outcome is not None]
+        self._spawn(self.drive_quietly(instance, take_over=take_over))
 
     def under_way(self, instance: str) -> list[tuple[str, int, float]]:
         """List the steps that an instance executes here now.
@@ -364,11 +323,16 @@ class Worker:
         if run is not None:
             run.give_up(Fenced(instance))
 
-    async def _drive_quietly(
-        self, instance: str, *, take_over: bool = True
+    async def drive_quietly(
+        self,
+        instance: str,
+        deadline: float | None = None,
+        *,
+        take_over: bool = True,
     ) -> Outcome[Any] | None:
+        """Drive an instance; what goes wrong is logged, and gives None."""
         try:
-            return await self.drive(instance, take_over=take_over)
+            return await self.drive(instance, deadline, take_over=take_over)
         except (Fenced, StoreError) as error:
             log.warning("instance %r goes on elsewhere or later: %s", instance, error)
         except EdgeflowError:
@@ -380,21 +344,42 @@ class Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def drain(self) -> None:
+    # --- the end --------------------------------------------------------------------
+
+    async def shut(self) -> None:
+        """Drain for good, because the process ends: nothing is run any more."""
+        self.is_shut = True
+        self.bells.ring_all()
+        heed = self.plan.reserve / 2
+        await self.drain(heed)
+
+    def hurry(self) -> None:
+        """Give running steps no more time."""
+        for run in list(self.runs.values()):
+            run.stop(0.0, self.plan.reserve / 2)
+
+    async def drain(self, heed: float = HEED_SECONDS) -> None:
         """Suspend everything, each at its next durable point, and put it away."""
         self._draining = True
-        await self._poller.stop()
         for run in list(self.runs.values()):
             if run.resting is not None:
                 self._drop(run)
             else:
-                run.stop(self.plan.grace)
+                run.stop(self.plan.grace, heed)
+        await self._poller.stop()
         while self.runs or self.openings.tasks or self._tasks:
+            for run in list(self.runs.values()):
+                run.stop(self.plan.grace, heed)
             pending = [self.next_outcome(run) for run in self.runs.values()]
             others = (*self.openings.tasks.values(), *self._tasks)
             await asyncio.gather(*pending, *others, return_exceptions=True)
             await asyncio.sleep(0)  # what is done already yields to nobody
-            for run in list(self.runs.values()):
-                run.stop(self.plan.grace)
         self.serving = self._draining = False
         await sleep(self._clock, 0)
+
+    async def settle(self) -> None:
+        """Wait until nothing of ours is under way beside the runs."""
+        while others := (*self.openings.tasks.values(), *self._tasks):
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)  # what is done already yields to nobody
+        await self.plan.observers.settle()

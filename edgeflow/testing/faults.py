@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 from edgeflow.clock import Clock, SystemClock
 from edgeflow.engine import opening
 from edgeflow.engine.frames import Codec, PlainCodec
-from edgeflow.engine.journal import Wiring
+from edgeflow.engine.wiring import Wiring
 from edgeflow.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from edgeflow.store import Commit, Committed
 

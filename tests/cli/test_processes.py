@@ -81,7 +81,7 @@ def test_a_signal_ends_it_with_one_line_that_says_how_to_go_on(
     assert effects().total() == NUMBERS  # the running step was let finish
 
 
-def test_a_second_signal_ends_it_at_once(start: Start) -> None:
+def test_a_second_ctrl_c_gives_a_stuck_step_no_more_time(start: Start) -> None:
     Path("stuck.py").write_text(
         "import time\n"
         "from pathlib import Path\n"
@@ -98,7 +98,7 @@ def test_a_second_signal_ends_it_at_once(start: Start) -> None:
     process = start("run", "stuck.py", "--id", "w1")
     wait_for(Path("hangs").exists)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.05)
+    time.sleep(0.6)  # sooner it would be the same one, sent on two ways
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
 

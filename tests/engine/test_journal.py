@@ -17,8 +17,10 @@ from edgeflow import (
     step,
 )
 from edgeflow.engine import reading
+from edgeflow.engine.composing import Rest
 from edgeflow.engine.frames import FORMAT, PlainCodec
-from edgeflow.engine.journal import Journal, Rest, Wiring
+from edgeflow.engine.journal import Journal
+from edgeflow.engine.wiring import Wiring
 from edgeflow.errors import Fenced, JournalDamaged, StoreUnavailable, ValueTooLarge
 from edgeflow.store import Commit, Envelope, Frame, Limits, Loaded
 from edgeflow.testing.clock import VirtualClock

@@ -65,8 +65,8 @@ MUTANTS = (
     Mutant(
         "forget the wake time",
         ENGINE + "resting.py",
-        "    return Rest(idle, wake_at, every, due=wake_at, lease=lease)\n",
-        "    return Rest(idle, None, every, due=None, lease=lease)\n",
+        "    return Rest(idle, wake_at, every, due=wake_at, lease=lease, stays=stays)\n",
+        "    return Rest(idle, None, every, due=None, lease=lease, stays=stays)\n",
         f"{W}[by replay-step-W2]",
     ),
     # --- attempts -----------------------------------------------------------------

@@ -208,17 +208,18 @@ class StepOp(Op[T]):
         self, run: Run, value: Any, changes: dict[str, bytes | None], took: float
     ) -> None:
         undo = self.options.undo
-        entry = run.journal.record(
-            self.path,
-            "completed",
-            key=self.key,
-            attempts=self.number,
-            took=took,
-            value=value,
-            **(undo.record() if undo else {}),
-        )
-        if changes:
-            run.journal.set_state(changes)
+        with run.journal.change():
+            entry = run.journal.record(
+                self.path,
+                "completed",
+                key=self.key,
+                attempts=self.number,
+                took=took,
+                value=value,
+                **(undo.record() if undo else {}),
+            )
+            if changes:
+                run.journal.set_state(changes)
         self._witness(run)
         run.emit("step_completed", path=show(self.path), attempt=self.number, took=took)
         run.settle(entry, self._durability(run))

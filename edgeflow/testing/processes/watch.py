@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from edgeflow.app import App
     from edgeflow.engine.frames import Codec
-    from edgeflow.engine.journal import Journal, Wiring
+    from edgeflow.engine.journal import Journal
     from edgeflow.engine.scope import Key, Path
+    from edgeflow.engine.wiring import Wiring
     from edgeflow.events import Event
     from edgeflow.store import Commit, Committed, Store
     from edgeflow.testing.posts import Post

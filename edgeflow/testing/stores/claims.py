@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edgeflow.errors import Conflict
+from edgeflow.store import Query
 from edgeflow.testing.stores.parts import (
     FIRST,
     HOUR,
+    MINE,
     NEXT,
     NOW,
     OPEN,
@@ -277,6 +280,60 @@ class ClaimCases(StoreSource):
 
         assert await due(store, NOW) == []
         assert await due(store, NOW + 1) == ["i"]
+
+    async def test_a_head_shows_until_when_it_is_held(
+        self, store: Store, other: Store
+    ) -> None:
+        # N-09
+        async def lease() -> float:
+            return (await read(other, "i")).head.lease
+
+        await put(store, "i", FIRST)
+        assert await lease() == 0.0
+        await put(store, "i", replace(NEXT, lease=LEASE))
+        assert await lease() == NOW + LEASE
+        assert await store.renew("i", MINE, NOW + 1, HOUR)
+        assert await lease() == NOW + 1 + HOUR
+        assert await store.renew("i", MINE, NOW + 2, 0)
+        assert await lease() <= NOW + 2
+        assert list(await store.claim(NOW + 3, 1, LEASE, "w")) == ["i"]
+        assert await lease() == NOW + 3 + LEASE
+
+        opens = replace(OPEN, seq=3, now=NOW + 4, lease=LEASE, snapshot=True)
+        await put(store, "i", opens)
+        assert await lease() == NOW + 4 + LEASE
+        await put(store, "i", replace(SUSPENDED, seq=4, token=OPEN.token))
+        assert await lease() == 0.0
+
+    async def test_who_is_refused_moves_no_lease(
+        self, store: Store, other: Store
+    ) -> None:
+        # N-09
+        await put(store, "i", replace(FIRST, lease=LEASE))
+        assert list(await other.claim(NOW, 1, HOUR, "w")) == []
+        assert not await other.renew("i", OPEN.token, NOW, HOUR)
+        with pytest.raises(Conflict):
+            await other.commit("i", replace(OPEN, opens=False, lease=HOUR))
+        assert (await read(store, "i")).head.lease == NOW + LEASE
+
+        await other.delete("i")
+        await put(store, "i", SUSPENDED)
+
+        assert (await read(store, "i")).head.lease == 0.0
+
+    async def test_a_list_shows_leases_or_leaves_them_out(self, store: Store) -> None:
+        # N-09 N-14
+        await put(store, "committed", replace(FIRST, due=None, lease=LEASE))
+        await put(store, "renewed", replace(FIRST, due=None, lease=LEASE))
+        assert await store.renew("renewed", MINE, NOW, HOUR)
+        await put(store, "claimed", FIRST)
+        assert list(await store.claim(NOW, 1, LEASE, "w")) == ["claimed"]
+
+        shown = {h.instance: h.lease async for h in store.find(Query())}
+
+        held = {i: (await read(store, i)).head.lease for i in sorted(shown)}
+        assert sorted(held.values()) == [NOW + LEASE, NOW + LEASE, NOW + HOUR]
+        assert shown in (held, dict.fromkeys(held, 0.0))
 
     async def test_claims_take_the_earliest_and_no_more_than_asked_for(
         self, store: Store

@@ -49,7 +49,8 @@ class StoreModel:
         found = self.instances.get(instance)
         if found is None:
             return None
-        return Loaded(found.head, tuple(found.frames), self.unread(instance))
+        head = replace(found.head, lease=found.lease)
+        return Loaded(head, tuple(found.frames), self.unread(instance))
 
     def commit(
         self, instance: str, commit: Commit, apart: Collection[Envelope] = ()
@@ -127,6 +128,7 @@ class StoreModel:
         return {i: due for i, due in dues.items() if due <= now}
 
     def find(self, query: Query) -> list[Head]:
+        """List matching heads, without leases."""
         heads = [self.instances[instance].head for instance in sorted(self.instances)]
         if query.workflow is not None:
             heads = [head for head in heads if head.workflow == query.workflow]

@@ -166,10 +166,11 @@ class OwnerCases:
     ) -> None:
         # N-09
         await put(store, "i", FIRST)
-        before = await picture(store, "i")
+        before = await read(store, "i")
         assert list(await other.claim(NOW, 1, HOUR, "w")) == ["i"]
 
-        assert await picture(store, "i") == before
+        leased = replace(before.head, lease=NOW + HOUR)
+        assert await read(store, "i") == replace(before, head=leased)
         assert await store.renew("i", MINE, NOW, HOUR)
         await put(store, "i", NEXT)
 

@@ -20,6 +20,10 @@ same cases check what the flag promises instead.
 | `server_clock` | a wrong `now` does nothing    | `now` decides                       |
 | `durable`      | it is `persistent`, too       | nothing: no case cuts the power     |
 
+It is alike with the power to commit without a loop: with `SyncCommit` the cases of
+`EmergencyCases` write by it, from a thread, while the loop stands still; the same
+must be read afterwards if a store that lacks it writes by `commit`.
+
 There is one exception. For a store with `server_clock` no time passes, unless
 `set_clock` is there: without it, cases with leases are skipped and say so.
 
@@ -39,6 +43,7 @@ import pytest
 from edgeflow.testing.stores.answers import AnswerCases
 from edgeflow.testing.stores.claims import ClaimCases
 from edgeflow.testing.stores.commits import CommitCases
+from edgeflow.testing.stores.emergency import EmergencyCases
 from edgeflow.testing.stores.flags import FlagCases
 from edgeflow.testing.stores.lists import ListCases
 from edgeflow.testing.stores.messages import MessageCases
@@ -55,6 +60,7 @@ if TYPE_CHECKING:
 class StoreSuite(
     CommitCases,
     AnswerCases,
+    EmergencyCases,
     OwnerCases,
     MessageCases,
     ClaimCases,

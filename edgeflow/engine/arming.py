@@ -1,0 +1,60 @@
+"""Having the platform wake what is due later, or elsewhere: before it is due."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edgeflow.engine.committing import sleep
+from edgeflow.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeflow.clock import Clock
+    from edgeflow.engine.threads import Threads
+    from edgeflow.platform import Alarm, Waker
+
+log = logging.getLogger("edgeflow")
+
+TRIES = 3
+FIRST_PAUSE = 0.1
+
+
+class Arming:
+    """Arms alarms by a platform's waker, each in a thread, all at once."""
+
+    def __init__(self, waker: Waker, clock: Clock, threads: Threads) -> None:
+        """Pause by `clock` between tries."""
+        self._waker = waker
+        self._clock = clock
+        self._threads = threads
+
+    async def __call__(self, alarms: Sequence[Alarm]) -> None:
+        """Arm them.
+
+        Raises:
+            StoreUnavailable: if one could not be armed: without it nobody would wake
+                the instance, so that what makes it due must not be written.
+        """
+        await asyncio.gather(*map(self._arm, dict.fromkeys(alarms)))
+
+    async def _arm(self, alarm: Alarm) -> None:
+        for tries in range(1, TRIES + 1):
+            try:
+                with self._clock.busy():
+                    arm = partial(self._waker.arm, alarm)
+                    await self._threads.run(arm, copy_context())
+            except Exception as error:
+                if tries == TRIES:
+                    raise StoreUnavailable(
+                        f"instance {alarm.instance!r}: its wake-up could not be armed, "
+                        f"and so nothing was flushed: {error}"
+                    ) from error
+                log.warning("arming %s failed, try %d: %s", alarm, tries, error)
+                await sleep(self._clock, FIRST_PAUSE * 2**tries)
+            else:
+                return

@@ -1,0 +1,73 @@
+"""What is due: claim it, and drive it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeflow.engine.worker import Worker
+    from edgeflow.outcome import Outcome
+
+BATCH = 100
+"""How many instances are claimed at once."""
+
+
+class Due:
+    """The due instances of a store, for one worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        """Claim for `worker`."""
+        self._worker = worker
+
+    async def run(
+        self, limit: int | None, deadline: float | None
+    ) -> list[Outcome[Any]]:
+        """Drive every instance once that is due now.
+
+        Args:
+            limit: how many at most; None: all.
+            deadline: seconds from now before which those that run are suspended; none
+                is claimed that would have no time.
+        """
+        worker = self._worker
+        outcomes: list[Outcome[Any]] = []
+        clock = worker.wiring.clock
+        left, since = limit, clock.now()
+        until = None if deadline is None else since + deadline
+        while left is None or left > 0:
+            time_left = None if until is None else until - clock.now()
+            if time_left is not None and time_left <= 2 * worker.plan.margin:
+                break
+            found = await self.claim(BATCH if left is None else min(left, BATCH), since)
+            if not found:
+                break
+            outcomes += await self._drive_all(found, time_left)
+            left = None if left is None else left - len(found)
+        await worker.retention.sweep()
+        return outcomes
+
+    async def claim(self, limit: int, since: float | None = None) -> list[str]:
+        """Take instances that are due now, or since some time."""
+        worker = self._worker
+        busy = sum(1 for run in worker.runs.values() if run.resting is None)
+        free = min(limit, worker.plan.max_running - busy)
+        if free <= 0:
+            return []
+        wiring = worker.wiring
+        now = wiring.clock.now()
+        when = now if since is None else since
+        lease = worker.plan.lease + now - when
+        with wiring.clock.busy():
+            found = list(await wiring.store.claim(when, free, lease, wiring.worker))
+        for instance in found:
+            await worker.check(instance)
+        return found
+
+    async def _drive_all(
+        self, instances: list[str], deadline: float | None
+    ) -> list[Outcome[Any]]:
+        """Drive some instances; one that cannot be driven does not stop the others."""
+        drive = self._worker.drive_quietly
+        outcomes = await asyncio.gather(*(drive(each, deadline) for each in instances))
+        return [outcome for outcome in outcomes if outcome is not None]

@@ -1,0 +1,270 @@
+"""The process-end hook: hear the signal, have everything made durable, let go.
+
+It is a help, not the foundation: nothing is ever visible outside that a crash at
+this moment could make unsaid. It only saves work from being done again.
+
+One guard hears for the whole process. A signal handler runs between any two
+bytecodes of the main thread, so it takes no lock, does no I/O and logs nothing: it
+counts, starts a watchdog, and tells the loops. If they are not done by the deadline,
+because one is stuck or slow, the watchdog writes what is dirty and ends the process.
+"""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import functools
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+SIGNALLED = 128
+"""What shells add to the number of the signal that ended a process."""
+
+DELIBERATE_SECONDS = 0.5
+"""A second signal that comes sooner is the same one, sent to us on two ways."""
+
+
+WATCH_SECONDS = 0.02
+"""How often the watchdog looks at the time; it may have been brought forward."""
+
+
+class Ward(Protocol):
+    """What has to be made durable before the process ends."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it may take, from the signal on."""
+        ...
+
+    @property
+    def reserve(self) -> float:
+        """How much of that is left once running steps get no more time."""
+        ...
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether all of it is durable."""
+        ...
+
+    def end(self, *, hurry: bool) -> None:
+        """Begin; `hurry`: running steps get no more time. From a signal handler too."""
+        ...
+
+    def rescue(self) -> None:
+        """Write what is dirty, from a thread, though the loop be stuck."""
+        ...
+
+
+class Guard:
+    """Hears that the process is to end, and has its wards drained."""
+
+    def __init__(self, leave: Callable[[int], Any] = os._exit) -> None:
+        """Hear nothing yet; `leave` ends the process with an exit code."""
+        self.heard: list[int] = []
+        """The signals so far."""
+        self.ends = False
+        """Whether it is on us to end the process: nobody else has heard the signal."""
+        self._leave = leave
+        self._at = self._limit = 0.0
+        """When the first signal came, and when all must be over; monotonic."""
+        self._wards: list[Ward] = []
+        self._all_drained = threading.Event()
+        self._found: dict[int, Any] = {}
+        """Who heard before us."""
+        self._wanted: tuple[int, ...] = ()
+        self._beckon: int | None = None
+        self._on_signal = self._hear  # one object, to be known again
+
+    # --- wards ----------------------------------------------------------------
+
+    def attach(self, ward: Ward) -> None:
+        """Have this one drained too."""
+        self._wards.append(ward)
+        self._all_drained.clear()
+        self.check()
+
+    def detach(self, ward: Ward) -> None:
+        """Let go of one; after the last, whoever heard before us hears again."""
+        if ward in self._wards:
+            self._wards.remove(ward)
+        self.check()
+        if not self._wards:
+            self.unlisten()
+            if self.ends:  # whoever caught what ends the process may go on
+                self.forget()
+
+    def check(self) -> None:
+        """Take note that a ward may be drained."""
+        if all(ward.is_drained for ward in self._wards):
+            self._all_drained.set()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait, in a thread that runs no loop of ours, until all is durable."""
+        return not self._wards or self._all_drained.wait(timeout)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is left to be made durable."""
+        return not self._wards or self._all_drained.is_set()
+
+    def exit(self) -> BaseException | None:
+        """Give what ends the process as its signal would have, but orderly.
+
+        None: it is not told to end, or somebody else sees to that.
+        """
+        if not self.ends:
+            return None
+        if self.heard[0] == signal.SIGINT:
+            return KeyboardInterrupt()
+        return SystemExit(SIGNALLED + self.heard[0])
+
+    # --- hearing --------------------------------------------------------------
+
+    def listen(self, signals: tuple[int, ...]) -> bool:
+        """Hear these signals, before whoever hears them now, who is called too.
+
+        What is ignored stays ignored. False: this is not the main thread, and
+        `prepare` was not called in it.
+        """
+        if all(signal.getsignal(number) is self._on_signal for number in signals):
+            return True
+        if threading.current_thread() is threading.main_thread():
+            for number in signals:
+                self._take(number)
+            return True
+        if self._beckon is None:
+            return False
+        self._wanted = signals
+        main = threading.main_thread().ident
+        if main is not None:
+            signal.pthread_kill(main, self._beckon)
+        return True
+
+    def prepare(self) -> None:
+        """Make `listen` possible from other threads; call it in the main thread.
+
+        Only there may a handler be set. So one for a real-time signal is set now,
+        which survives a fork, and which servers leave alone; a thread that wants us
+        to listen sends it to the main thread.
+        """
+        first = getattr(signal, "SIGRTMIN", None)  # there are none on macOS
+        if first is None or self._beckon is not None:
+            return
+        number = first + 7  # the first few are popular
+        with suppress(ValueError):  # not the main thread
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, self._beckoned)
+                self._beckon = number
+
+    def unlisten(self) -> None:
+        """Let those hear again who did before us, if nobody else does by now."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number, found in list(self._found.items()):
+            if signal.getsignal(number) is self._on_signal:
+                signal.signal(number, found)
+                del self._found[number]
+
+    def _beckoned(self, _number: int, _frame: FrameType | None) -> None:
+        self.listen(self._wanted)
+
+    def _take(self, number: int) -> None:
+        found = signal.getsignal(number)
+        if found in (self._on_signal, signal.SIG_IGN, None):  # None: set in C
+            return
+        with suppress(ValueError):  # an interpreter within another
+            signal.signal(number, self._on_signal)
+            self._found[number] = found
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        """Be the handler of a signal."""
+        found = self._found.get(number, signal.SIG_DFL)
+        if not self._wards or (self.heard and self._all_drained.is_set()):
+            self._as_before(number, frame, found)
+            return
+        if not callable(found) or _ends_by_itself(found):
+            self.ends = True
+        self.hear(number)
+        if callable(found) and not _ends_by_itself(found):
+            found(number, frame)
+
+    def _as_before(self, number: int, frame: FrameType | None, found: Any) -> None:
+        """Do what the signal does without us: nothing here is to be made durable."""
+        if callable(found):
+            found(number, frame)
+        else:
+            signal.signal(number, found)
+            signal.raise_signal(number)
+
+    def hear(self, number: int) -> None:
+        """Begin the end as a signal does; from any thread, and from a signal handler.
+
+        A second one is the same, unless it comes so late that somebody means it:
+        then running steps get no more time. No flush is torn by it.
+        """
+        self.heard.append(number)
+        now, wards = time.monotonic(), list(self._wards)
+        if len(self.heard) == 1:
+            self._at = now
+            self._limit = now + max((ward.seconds for ward in wards), default=0.0)
+            # Not `threading.Thread`: starting one takes a lock that may be held here.
+            with suppress(RuntimeError):  # the interpreter is ending
+                _thread.start_new_thread(self._watch, (number,))
+            hurry = False
+        elif number == signal.SIGINT and now - self._at >= DELIBERATE_SECONDS:
+            soon = now + max((ward.reserve for ward in wards), default=0.0)
+            self._limit = min(self._limit, soon)
+            hurry = True
+        else:
+            return
+        for ward in wards:
+            ward.end(hurry=hurry)
+
+    # --- the deadline -----------------------------------------------------------
+
+    def _watch(self, number: int) -> None:
+        while not self.wait(WATCH_SECONDS):
+            if time.monotonic() >= self._limit:
+                break
+        else:
+            return
+        for ward in list(self._wards):
+            with suppress(Exception):  # the others may still be saved
+                ward.rescue()
+        self._leave(SIGNALLED + number)
+
+    def forget(self) -> None:
+        """Begin anew: after a fork, what was attached is another process's."""
+        self.heard.clear()
+        self.ends = False
+        self._wards.clear()
+        self._all_drained = threading.Event()
+
+
+def _ends_by_itself(handler: Any) -> bool:
+    """Tell whether a handler is Python's or asyncio's own for SIGINT.
+
+    The first raises KeyboardInterrupt wherever the main thread is; the second cancels
+    the main task, and at the next signal does as the first: each tears a flush.
+    """
+    if handler is signal.default_int_handler:
+        return True
+    owner = getattr(getattr(handler, "func", None), "__self__", None)
+    return isinstance(handler, functools.partial) and isinstance(owner, asyncio.Runner)
+
+
+@functools.cache
+def process_guard() -> Guard:
+    """Give the guard of this process."""
+    guard = Guard()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=guard.forget)
+    return guard

@@ -1,0 +1,98 @@
+"""Finding an id, or an input, in an event: by a key, a dotted path, or a function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from edgeflow.engine.scope import checked_id
+from edgeflow.errors import DefinitionError
+from edgeflow.ingress.refusing import BAD_REQUEST, Refused, refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Finder: TypeAlias = "str | Callable[[Any], Any]"
+
+NOTHING = object()
+LONGEST = 100
+"""Characters of a value that a refusal repeats."""
+
+
+def find(event: Any, finder: Finder, what: str) -> Any:
+    """Find something in an event; NOTHING: it is not there.
+
+    Raises:
+        Refused: if the function raised; names its error.
+    """
+    if not isinstance(finder, str):
+        try:
+            return finder(event)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise Refused(
+                BAD_REQUEST,
+                type(error).__name__,
+                f"{what} cannot be found in the event: {error}",
+            ) from error
+    whole = _in(event, finder)  # a key may have dots in it
+    if whole is not NOTHING:
+        return whole
+    found = event
+    for part in finder.split("."):
+        found = _in(found, part)
+    return found
+
+
+def _in(value: Any, part: str) -> Any:
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).get(part, NOTHING)
+    if isinstance(value, list) and part.isdecimal():
+        items = cast("list[Any]", value)  # type: ignore[redundant-cast]  # pyright
+        return items[int(part)] if int(part) < len(items) else NOTHING
+    return NOTHING
+
+
+def instance_id(event: Any, finder: Finder) -> str:
+    """Find the id of the instance in an event; a whole number is one too.
+
+    Raises:
+        Refused: if there is none, or it can be no id.
+    """
+    found = find(event, finder, "the id of the instance")
+    if type(found) is int:
+        found = str(found)
+    if found is NOTHING or found is None or found == "":
+        where = (
+            f"at {finder!r}" if isinstance(finder, str) else "where it is looked for"
+        )
+        raise Refused(
+            BAD_REQUEST, "NoId", f"the event has no id of an instance {where}"
+        )
+    return checked(found)
+
+
+def checked(found: object) -> str:
+    """Check an id from outside.
+
+    Raises:
+        Refused: if it can be no id; says why.
+    """
+    if not isinstance(found, str):
+        kind = type(found).__name__
+        raise Refused(
+            BAD_REQUEST, "BadId", f"the id of an instance is a text, not {kind}"
+        )
+    with refusals():
+        return checked_id(found)
+
+
+def check_finder(finder: object, option: str) -> None:
+    """Refuse what can find nothing.
+
+    Raises:
+        DefinitionError: if it is neither a text nor a function.
+    """
+    if not (callable(finder) or (isinstance(finder, str) and finder)):
+        raise DefinitionError(
+            f"{option}={finder!r}: write a key, a path like 'order.id', or a function "
+            "that takes the event"
+        )

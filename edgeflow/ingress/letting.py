@@ -1,0 +1,66 @@
+"""Whether a request is let in: the user's decision; closed unless somebody vouches."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from dataclasses import replace
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from edgeflow.ingress.refusing import FORBIDDEN, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgeflow.platform import Action, Authorize, Request
+
+log = logging.getLogger("edgeflow")
+
+HARMLESS = {"wake", "run_due"}
+"""What runs only what is due anyway: who is known may do it, whatever the hook says."""
+
+
+def identified(request: Request, settings: Mapping[str, Any]) -> Request:
+    """Give the request with what the configuration knows of who calls."""
+    if request.source == "http" and not request.authenticated:
+        by_platform = settings["ingress"] == "platform"
+        if by_platform or _knows_secret(request, settings["secret"]):
+            return replace(request, authenticated=True)
+    return request
+
+
+def _knows_secret(request: Request, secret: str | None) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if not secret or scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(given.strip().encode(), secret.encode())
+
+
+async def let_in(request: Request, action: Action, authorize: Authorize | None) -> None:
+    """Ask whoever decides.
+
+    Raises:
+        Refused: if it is not let in.
+    """
+    if request.authenticated and (authorize is None or action.kind in HARMLESS):
+        return
+    if authorize is None:
+        log.warning(
+            "%s of %r was refused: a handler is closed to HTTP. Give it authorize=…, "
+            "or set a secret, or ingress = 'platform' if the platform authenticates",
+            action.kind,
+            action.id,
+        )
+    elif await _is_allowed(request, action, authorize):
+        return
+    raise Refused(FORBIDDEN, "Forbidden", f"{action.kind}: this is not allowed")
+
+
+async def _is_allowed(request: Request, action: Action, authorize: Authorize) -> bool:
+    try:
+        answer = authorize(request, action)
+        return (await answer if isawaitable(answer) else answer) is True
+    except Exception:  # whatever goes wrong in it, nobody gets in by that
+        log.exception("authorize failed: %s of %r is refused", action.kind, action.id)
+        return False

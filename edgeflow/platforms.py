@@ -1,0 +1,88 @@
+"""Choosing the platform: as configured, else as the environment shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from edgeflow.errors import ConfigError
+from edgeflow.plugins import installed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgeflow.config import Config, Sources
+    from edgeflow.platform import Platform
+
+GROUP = "edgeflow.platforms"
+FALLBACK = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A platform, and what it was chosen by."""
+
+    platform: Platform
+    why: str
+    """Such as "argument", "EDGEFLOW_PLATFORM" or "AWS_LAMBDA_RUNTIME_API is set"."""
+
+
+@cache
+def platform_named(name: str) -> Platform:
+    """Give the platform of this name.
+
+    Raises:
+        ConfigError: if no installed package announces it.
+    """
+    found = installed(GROUP)
+    if name not in found:
+        known = ", ".join(sorted(found))
+        raise ConfigError(f"no installed platform is called {name!r}: {known}")
+    platform: Platform = found[name].load()()
+    return platform
+
+
+def choose(
+    sources: Sources,
+    environ: Mapping[str, str],
+    argument: str | Platform | None = None,
+) -> Choice:
+    """Choose the platform: by argument, variable or file; else by what is detected.
+
+    Raises:
+        ConfigError: if the one asked for is not installed, or two are detected.
+    """
+    if argument is not None and not isinstance(argument, str):
+        return Choice(argument, "argument")
+    asked = sources.platform(argument)
+    if asked is not None:
+        return Choice(platform_named(asked.value), asked.origin)
+    names = sorted(installed(GROUP).keys() - {FALLBACK})
+    found = [
+        Choice(platform, reason)
+        for platform in map(platform_named, names)
+        if (reason := platform.detect(environ)) is not None
+    ]
+    if len(found) > 1:
+        reasons = " and ".join(f"{c.platform.name} ({c.why})" for c in found)
+        raise ConfigError(
+            f"the environment looks like {reasons}: say which, by EDGEFLOW_PLATFORM or "
+            "App(platform=...)"
+        )
+    if found:
+        return found[0]
+    return Choice(platform_named(FALLBACK), "nothing else was detected")
+
+
+def configure(
+    sources: Sources, choice: Choice, arguments: Mapping[str, Any] | None = None
+) -> Config:
+    """Put the settings together that are in force on the platform chosen.
+
+    Raises:
+        ConfigError: if a setting is unknown or bad.
+    """
+    platform = choice.platform
+    defaults = {"grace": platform.grace, "margin": platform.margin}
+    return sources.config(platform.name, platform.keys, defaults, arguments or {})
