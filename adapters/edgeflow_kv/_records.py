@@ -93,7 +93,8 @@ class Record:
             Back(*pair) for pair in zip(self.backs, self.bodies[first:], strict=True)
         ]
 
-    def head(self, instance: str) -> Head:
+    def head(self, instance: str, lease: float = 0.0) -> Head:
+        """Give the head, with the lease that counts, if it was read."""
         return Head(
             instance=instance,
             seq=self.last,
@@ -103,6 +104,7 @@ class Record:
             wake_at=self.wake_at,
             awaiting=self.awaiting,
             updated=self.updated,
+            lease=lease,
         )
 
     def encode(self) -> bytes:

@@ -136,14 +136,19 @@ class KVStore:
         of it fails if somebody did.
         """
         async with self._turn(instance):
-            found = await read(self.kv, instance, whole=True, inbox=True)
+            found, leases = await asyncio.gather(
+                read(self.kv, instance, whole=True, inbox=True),
+                self.kv.scan(Keys(instance).leases),
+            )
             state, chain, messages, _ = found
             if state.tail is None or state.tail.deleted:
                 self._known.pop(instance, None)
                 return None
             self._remember(state)
         frames = [frame for record in chain for frame in record.frames()]
-        return Loaded(state.tail.head(instance), tuple(frames), tuple(messages))
+        lease = _leases.latest(state.keys, state.tail, leases)
+        head = state.tail.head(instance, lease.until)
+        return Loaded(head, tuple(frames), tuple(messages))
 
     async def commit(self, instance: str, commit: Commit) -> Committed:
         """Append frames by one conditional put; hand the sends back.
@@ -232,6 +237,7 @@ class KVStore:
         """Yield matching heads in the order of their ids, as each page finds them.
 
         Ids of which the key takes more than 180 bytes are ordered by their first 120.
+        Leases are left out: each would cost a read.
         """
         async for head in _lists.heads(self.kv):
             is_workflow = query.workflow in {None, head.workflow}

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 class _Record:
     head: Head
     frames: list[Frame]
-    lease: float
-    """Claims pass the instance over until then."""
     worker: str
 
 
@@ -119,7 +117,7 @@ class MemoryStore:
         record = self._records.get(instance)
         if record is None or record.head.token != token or self._finished(instance):
             return False
-        record.lease = now + lease
+        record.head = replace(record.head, lease=now + lease)
         return True
 
     async def unread(self, instance: str) -> Sequence[Envelope]:
@@ -145,10 +143,11 @@ class MemoryStore:
         self, now: float, limit: int, lease: float, worker: str
     ) -> Sequence[str]:
         """Take up to `limit` due instances, earliest first, for `lease` seconds."""
-        taken = self._agenda.take(now, limit, lambda i: self._records[i].lease <= now)
-        for instance in taken:
-            self._records[instance].lease = now + lease
-            self._records[instance].worker = worker
+        records = self._records
+        taken = self._agenda.take(now, limit, lambda i: records[i].head.lease <= now)
+        for record in map(records.__getitem__, taken):
+            record.head = replace(record.head, lease=now + lease)
+            record.worker = worker
         return taken
 
     async def find(self, query: Query) -> AsyncIterator[Head]:
@@ -209,9 +208,9 @@ def _next(instance: str, old: _Record | None, commit: Commit) -> _Record:
         wake_at=commit.wake_at,
         awaiting=commit.awaiting,
         updated=commit.now,
+        lease=commit.now + commit.lease if commit.lease > 0 else 0.0,
     )
-    lease = commit.now + commit.lease if commit.lease > 0 else 0.0
-    return _Record(head, frames, lease, commit.worker)
+    return _Record(head, frames, commit.worker)
 
 
 def _due(commit: Commit, inbox: Inbox) -> float | None:

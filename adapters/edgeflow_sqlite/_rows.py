@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgeflow.store import TERMINAL, Envelope, Frame, Head, Loaded
+from edgeflow_sqlite import _schema as sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,6 +43,14 @@ def encode(instance: str, commit: Commit) -> list[Row]:
         for seq, body in parts
     ]
     return [*rows, _last(instance, commit, *last)]
+
+
+def insertion(rows: Sequence[Row]) -> tuple[str, list[Value]]:
+    """Return the statement, and its values, that writes rows in one transaction."""
+    room = 1 << (len(rows) - 1).bit_length()  # few statements to prepare
+    values = [value for row in rows for value in row]
+    values += [None] * (room * len(sql.COMMIT_COLUMNS) - len(values))
+    return sql.insert_commits(room), values
 
 
 def _last(instance: str, commit: Commit, seq: int, body: bytes) -> Row:
@@ -83,19 +92,20 @@ def loaded(instance: str, rows: Iterable[Sequence[Any]]) -> Loaded | None:
     head: Head | None = None
     frames: list[Frame] = []
     messages: list[Envelope] = []
-    for kind, n, body, a, b, at, c, d in sorted(rows, key=lambda row: (row[0], row[1])):
+    for kind, n, body, *rest in sorted(rows, key=lambda row: (row[0], row[1])):
         if kind == 0:
-            head = to_head((instance, n, body, a, b, at, c, d))
+            head = to_head((instance, n, body, *rest))
         elif kind == 1:
             frames.append(Frame(n, body))
         else:
-            messages.append(Envelope(instance, a, b, body, at))
+            message_id, name, at, *_ = rest
+            messages.append(Envelope(instance, message_id, name, body, at))
     return None if head is None else Loaded(head, tuple(frames), tuple(messages))
 
 
 def to_head(row: Sequence[Any]) -> Head:
     """Make a head from a row of `FIND`."""
-    instance, seq, token, workflow, status, wake_at, awaits, updated = row
+    instance, seq, token, workflow, status, wake_at, awaits, updated, lease = row
     return Head(
         instance=instance,
         seq=seq,
@@ -105,4 +115,5 @@ def to_head(row: Sequence[Any]) -> Head:
         wake_at=wake_at,
         awaiting=tuple(json.loads(awaits)),
         updated=updated,
+        lease=lease,
     )

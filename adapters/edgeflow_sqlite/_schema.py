@@ -138,6 +138,8 @@ CONNECTION = (
       delete from ef_inbox where instance = new.instance; end""",
 )
 
+LAST = "select seq, token from ef_head where id = ?"
+
 SEND = "insert into ef_send values(?, ?, ?, ?, ?)"
 DELETE = "insert into ef_delete values(?)"
 
@@ -147,11 +149,11 @@ UNREAD = """select n, id, name, body, at from ef_inbox indexed by ef_inbox_unrea
 # One statement is one snapshot.
 LOAD = """
   select 0 as kind, seq as n, token as body, workflow as a, status as b,
-      wake_at as at, awaits as c, updated as d
+      wake_at as at, awaits as c, updated as d, lease as e
     from ef_head where id = :instance
-  union all select 1, seq, body, null, null, null, null, null
+  union all select 1, seq, body, null, null, null, null, null, null
     from ef_frame where instance = :instance
-  union all select 2, n, body, id, name, at, null, null
+  union all select 2, n, body, id, name, at, null, null, null
     from ef_inbox indexed by ef_inbox_unread where instance = :instance and unread
 """
 
@@ -164,12 +166,21 @@ CLAIM = """update ef_head set lease = :until, worker = :worker where id in (
 RENEW = f"""update ef_head set lease = :until
   where id = :instance and token = :token and status not in {_ENDED} returning 1"""
 
-FIND = """select id, seq, token, workflow, status, wake_at, awaits, updated
+FIND = """select id, seq, token, workflow, status, wake_at, awaits, updated, lease
   from ef_head {where} order by id limit :limit"""
 
 STATE = """select a.application_id, u.user_version,
     (select count(*) from sqlite_master)
   from pragma_application_id a, pragma_user_version u"""
+
+
+def settings(synchronous: str) -> tuple[str, ...]:
+    """Return what each connection is told before it writes."""
+    return (
+        f"pragma synchronous={synchronous}",
+        "pragma fullfsync=1",  # macOS; elsewhere it does nothing
+        "pragma temp_store=memory",
+    )
 
 
 @cache

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
-from edgeflow.errors import Conflict, StoreUnavailable
+from edgeflow.errors import StoreUnavailable
 from edgeflow_sqlite import _schema as sql
 from edgeflow_sqlite._exit import stop_at_exit
 from edgeflow_sqlite._group import Group
-from edgeflow_sqlite._trouble import TAKEN, explain, is_busy, is_trouble
+from edgeflow_sqlite._rows import insertion
+from edgeflow_sqlite._trouble import explain, explained, is_busy, is_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,12 +109,8 @@ class Session:
             StoreUnavailable: if the file or its disk is in trouble.
             sqlite3.Error: if the statement is.
         """
-        try:
+        with explained(self._path, self._patience):
             return await self._run(statement, parameters)
-        except sqlite3.Error as error:
-            if is_trouble(error):
-                raise explain(error, self._path, self._patience) from error
-            raise
 
     async def attempt(self, statement: str, parameters: Parameters) -> str | None:
         """Run one statement; return what its trigger said if it refused, else None.
@@ -148,9 +145,8 @@ class Session:
         """Check the file before anything is written to it, then set it up."""
         is_new = await self._check_is_ours()
         await self._use_write_ahead_log()
-        await self._run(f"pragma synchronous={synchronous}")
-        await self._run("pragma fullfsync=1")  # macOS; elsewhere it does nothing
-        await self._run("pragma temp_store=memory")
+        for statement in sql.settings(synchronous):
+            await self._run(statement)
         await self._run("begin immediate")
         if is_new and await self._check_is_ours():  # or another process was faster
             for statement in sql.TABLES:
@@ -217,18 +213,5 @@ class Session:
 
     async def _write(self, rows: Sequence[Row]) -> None:
         """Write the rows of one or several commits in one transaction."""
-        room = 1 << (len(rows) - 1).bit_length()  # few statements to prepare
-        values = [value for row in rows for value in row]
-        values += [None] * (room * len(sql.COMMIT_COLUMNS) - len(values))
-        try:
-            await self._run(sql.insert_commits(room), values)
-        except sqlite3.IntegrityError as error:
-            if error.sqlite_errorcode in TAKEN:
-                raise Conflict("another writer was there first") from error
-            raise
-        except sqlite3.Error as error:
-            if is_trouble(error):
-                raise explain(
-                    error, self._path, self._patience, committing=True
-                ) from error
-            raise
+        with explained(self._path, self._patience, committing=True):
+            await self._run(*insertion(rows))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from edgeflow.store import Commit, Head, Loaded, Query
+    from edgeflow_sqlite._emergency import Emergency
     from edgeflow_sqlite._session import Session
 
 _PAGE = 256  # heads that `find` reads at a time
@@ -65,6 +66,7 @@ class SqliteStore:
         self._synchronous = synchronous
         self._busy_timeout = busy_timeout
         self._session: Session | None = None
+        self._emergency: Emergency | None = None
         if synchronous not in {"full", "normal"}:
             raise ConfigError(
                 f"synchronous is {synchronous!r}: write 'full' or 'normal'"
@@ -103,15 +105,23 @@ class SqliteStore:
                 return
             await self.close()
         # Who never opens a file pays for neither sqlite3 nor aiosqlite.
+        # And at the end a thread that imports could wait for one that is stuck.
+        from edgeflow_sqlite._emergency import Emergency  # noqa: PLC0415  as above
         from edgeflow_sqlite._session import start  # noqa: PLC0415  imports aiosqlite
 
-        self._session = await start(self._path, self._synchronous, self._busy_timeout)
+        settings = (self._path, self._synchronous, self._busy_timeout)
+        self._session = await start(*settings)
+        self._emergency = Emergency(*settings)
 
     async def close(self) -> None:
         """Let commits in flight land and close the file; a second call does nothing."""
         session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        try:
+            if session is not None:
+                await session.close()
+        finally:
+            if self._emergency is not None:
+                self._emergency.close()
 
     async def load(self, instance: str) -> Loaded | None:
         """Read an instance in one snapshot; None if it was never started."""
@@ -130,19 +140,37 @@ class SqliteStore:
             OutcomeUnknown: if the disk failed; it may have been written.
             StoreUnavailable: if the file cannot be written now; nothing was.
         """
-        check_commit(instance, commit, self.limits)
-        size = sum(map(len, commit.frames))
-        if len(commit.frames) > _MAX_FRAMES:
-            what = f"a group of {len(commit.frames)} frames (at most {_MAX_FRAMES})"
-            raise TooLarge(size, self.limits.max_group, what)
+        size = self._check(instance, commit)
         try:
             await self._opened().commit(encode(instance, commit), size)
         except Conflict as error:
-            raise Conflict(
-                f"frame {commit.seq} of instance {instance!r} does not follow the "
-                "last one of the same owner: another writer was there first"
-            ) from error
+            raise _conflict(instance, commit) from error
         return Committed()
+
+    def commit_sync(self, instance: str, commit: Commit) -> None:
+        """Write a commit from any thread, without the event loop.
+
+        It needs a store that was opened in this process, or in one that it was forked
+        from. Its connection is opened by the first call and kept until `close`. It
+        waits for the file's lock as `commit` does, so up to `busy_timeout`.
+
+        A commit that is there as a whole and as the last one is answered as written.
+        If `commit` was given the same one, one of the two writes it; `commit` meets a
+        `Conflict` then if it was the later one.
+
+        Raises:
+            Conflict: if another writer was there first; nothing was written.
+            TooLarge: if a frame or a message exceeds `limits`; nothing was written.
+            OutcomeUnknown: if the disk failed; it may have been written.
+            StoreUnavailable: if the file cannot be written now; nothing was.
+        """
+        self._check(instance, commit)
+        if self._emergency is None:
+            raise self._never_opened()
+        try:
+            self._emergency.commit(instance, commit)
+        except Conflict as error:
+            raise _conflict(instance, commit) from error
 
     async def renew(
         self, instance: str, token: bytes, now: float, lease: float
@@ -205,12 +233,31 @@ class SqliteStore:
         """Forget an instance and its inbox; an owner's next commit conflicts."""
         await self._opened().fetch(sql.DELETE, (instance,))
 
+    def _check(self, instance: str, commit: Commit) -> int:
+        """Refuse what the file cannot hold; return the size of the frames."""
+        check_commit(instance, commit, self.limits)
+        size = sum(map(len, commit.frames))
+        if len(commit.frames) > _MAX_FRAMES:
+            what = f"a group of {len(commit.frames)} frames (at most {_MAX_FRAMES})"
+            raise TooLarge(size, self.limits.max_group, what)
+        return size
+
+    def _never_opened(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self._path} is not open: call open() first")
+
     def _opened(self) -> Session:
         if self._session is None:
-            raise StoreUnavailable(f"{self._path} is not open: call open() first")
+            raise self._never_opened()
         if not self._session.is_ours():
             raise StoreUnavailable(
                 f"{self._path} was opened in another process or on another event loop: "
                 "call open() here"
             )
         return self._session
+
+
+def _conflict(instance: str, commit: Commit) -> Conflict:
+    return Conflict(
+        f"frame {commit.seq} of instance {instance!r} does not follow the "
+        "last one of the same owner: another writer was there first"
+    )

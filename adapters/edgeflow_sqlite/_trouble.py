@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgeflow.errors import OutcomeUnknown, StoreError, StoreUnavailable
+from edgeflow.errors import Conflict, OutcomeUnknown, StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 TAKEN = {
     sqlite3.SQLITE_CONSTRAINT_TRIGGER,  # raise(abort, …)
@@ -30,6 +35,25 @@ def is_busy(error: sqlite3.Error) -> bool:
 def is_trouble(error: sqlite3.Error) -> bool:
     """Whether the file or its disk is the cause, and not what we asked for."""
     return not isinstance(error, _MISUSE)
+
+
+@contextmanager
+def explained(
+    path: str, patience: float, *, committing: bool = False
+) -> Generator[None]:
+    """Turn the errors of SQLite that a block raises into ours; see `explain`.
+
+    Raises:
+        Conflict: if the block commits and another writer was there first.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        if committing and getattr(error, "sqlite_errorcode", 0) in TAKEN:
+            raise Conflict("another writer was there first") from error
+        if is_trouble(error):
+            raise explain(error, path, patience, committing=committing) from error
+        raise
 
 
 def explain(

@@ -53,7 +53,7 @@ async def test_a_load_takes_two_rounds_however_much_there_is() -> None:
     # Q-05 N-18
     counted = Counted()
     store = counted.store
-    assert await counted.during(store.load("i")) == ["scan h scan u", "scan f"]
+    assert await counted.during(store.load("i")) == ["scan c scan h scan u", "scan f"]
     await store.commit("i", RUNS)
     for seq in range(2, 40):
         await store.send(Envelope("i", f"m{seq}", "a", b"body"))
@@ -61,8 +61,9 @@ async def test_a_load_takes_two_rounds_however_much_there_is() -> None:
 
     rounds = await counted.during(KVStore(counted.kv).load("i"))
 
+    assert rounds == ["scan c scan h scan u", "get scan f"]
+    rounds = await counted.during(store.unread("i"))
     assert rounds == ["scan h scan u", "get scan f"]
-    assert await counted.during(store.unread("i")) == rounds
 
 
 async def test_a_start_is_a_wake_and_a_frame_and_a_read() -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeflow.errors import ConfigError, TooLarge
+from edgeflow.errors import ConfigError, Conflict, TooLarge
 from edgeflow.store import Commit, Committed, Envelope, Limits, Store
 from edgeflow.testing import RecordingStore, StoreSuite
+from edgeflow.testing.stores import emergency
 from edgeflow_memory import MemoryStore
 from edgeflow_memory._agenda import Agenda
 
@@ -66,6 +68,49 @@ async def test_without_set_clock_a_case_says_why_it_is_skipped() -> None:
     timed = TestMemoryStore().timed(Ticking())
     with pytest.raises(pytest.skip.Exception, match=r"^Ticking declares server_clock"):
         await timed.claim(1.0, 1, 0.0, "w")
+
+
+class Threaded(MemoryStore):
+    """A store that commits without a loop, because it waits for nothing."""
+
+    def commit_sync(self, instance: str, commit: Commit) -> None:
+        try:
+            self.commit(instance, commit).send(None)
+        except StopIteration:
+            return
+        except Conflict:
+            head = None if (r := self._records.get(instance)) is None else r.head
+            if head is None or (head.seq, head.token) != (commit.last, commit.token):
+                raise
+
+
+class TestMemoryStoreThatCommitsByThread(StoreSuite):
+    async def open_store(self, where: Path) -> Store:
+        return Threaded(Limits(joins_sends=False))
+
+
+class Stuck(MemoryStore):
+    """A store whose threads wait for the loop."""
+
+    async def open(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.ended = asyncio.Event()
+
+    def commit_sync(self, instance: str, commit: Commit) -> None:
+        call = self.commit(instance, commit)
+        asyncio.run_coroutine_threadsafe(call, self.loop).result()
+        self.loop.call_soon_threadsafe(self.ended.set)
+
+
+async def test_a_thread_that_waits_for_the_loop_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(emergency, "PATIENCE", 0.05)
+    store = Stuck()
+    await store.open()
+    with pytest.raises(AssertionError, match="waits for the event loop"):
+        await Opened(store).test_a_thread_writes_a_commit_as_a_whole(store, store)
+    await store.ended.wait()
 
 
 class Opened(StoreSuite):

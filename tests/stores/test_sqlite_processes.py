@@ -162,6 +162,63 @@ def test_a_forked_child_opens_a_connection_of_its_own(path: Path) -> None:
     assert [loaded.head.seq for loaded in load(path, "i")] == [3]
 
 
+def test_a_thread_writes_what_is_dirty_while_the_loop_is_stuck(path: Path) -> None:
+    # P-08 P-09
+    script = """
+        names = ("queued", "dirty", "new")
+
+        def watch():
+            for name in names:
+                store.commit_sync(name, replace(START, seq=1 + (name != "new")))
+            os._exit(0)
+
+        async def main():
+            await store.open()
+            for name in names[:2]:
+                await store.commit(name, START)
+            queued = asyncio.ensure_future(
+                store.commit("queued", replace(START, seq=2)))
+            await asyncio.sleep(0)
+            threading.Thread(target=watch).start()
+            while True:
+                pass
+
+        asyncio.run(main())
+        """
+    finish(start(script, path))
+
+    seqs = [[f.seq for f in each.frames] for each in load(path, "queued", "dirty")]
+    assert seqs == [[1, 2], [1, 2]]
+    assert [loaded.head.seq for loaded in load(path, "new")] == [1]
+
+
+def test_a_forked_child_commits_without_a_loop_on_a_connection_of_its_own(
+    path: Path,
+) -> None:
+    # P-08
+    script = """
+        with asyncio.Runner() as runner:
+            runner.run(store.open())
+            store.commit_sync("i", START)
+            (line,) = store._emergency._lines.values()
+            import warnings
+            warnings.simplefilter("ignore")  # 3.12 warns of a fork beside threads
+            with line.turn:  # as if another thread of the parent were committing
+                pid = os.fork()
+                if not pid:
+                    store.commit_sync("i", replace(START, seq=2))
+                    os._exit(len(store._emergency._lines) - 2)
+                _, status = os.waitpid(pid, 0)
+            store.commit_sync("i", replace(START, seq=3))
+            runner.run(store.commit("i", replace(START, seq=4)))
+            runner.run(store.close())
+            sys.exit(status)
+        """
+    finish(start(script, path))
+
+    assert [loaded.head.seq for loaded in load(path, "i")] == [4]
+
+
 def test_a_commit_that_was_acknowledged_outlives_sigkill(path: Path) -> None:
     # N-16
     script = """
