@@ -26,6 +26,7 @@ COMMANDS = {
     "cancel": "have an instance cancelled, and what it did undone",
     "recover": "let a failed or blocked instance go on from where it stopped",
     "rewind": "let an instance run again from an entry of its history",
+    "doctor": "say which platform and store are in force, why, and whether they work",
     "check": "say which instances today's code would block: before a deployment",
     "rm": "forget instances, whatever their status",
     "config": "print the effective settings, and where each comes from",
@@ -34,8 +35,8 @@ COMMANDS = {
 EPILOG = """\
 A TARGET is module:attr or path/to/file.py:attr, where attr is a workflow or an App
 with one workflow; it may be left out if there is just one. Instances are kept in the
-store of the target's App, or in that of --store, or of EDGEFLOW_STORE, or in
-sqlite:///edgeflow.db.
+store of the target's App, or in that of --store, or of the configuration (see
+edgeflow config), or in sqlite:///edgeflow.db.
 
 exit codes: 0 completed or done, 1 failed, 2 a mistake in the command, 3 suspended
 """

@@ -33,6 +33,7 @@ def find_workflow(target: str, store: str | None) -> tuple[App, AnyWorkflow]:
         found = _only_workflow(module, target)
     if isinstance(found, App):
         found = _only_workflow_of(found, target)
+    found = _unwrapped(found)
     if not _is_workflow(found):
         raise UsageError(
             f"{target} ({type(found).__name__}) is no workflow; {_offer(module)}"
@@ -48,6 +49,7 @@ def find_app(target: str, store: str | None) -> App:
     """
     module, attribute = _load(target)
     found = _attribute(module, attribute) if attribute else _only_app(module, target)
+    found = _unwrapped(found)
     if _is_workflow(found):
         found = _app_of(found, module)
     if not isinstance(found, App):
@@ -55,6 +57,12 @@ def find_app(target: str, store: str | None) -> App:
             f"{target} ({type(found).__name__}) is no App; {_offer(module)}"
         )
     return _placed(found, store)
+
+
+def _unwrapped(value: object) -> object:
+    """Give the workflow of a handler, else the value itself."""
+    inner: object = getattr(value, "workflow", None)
+    return inner if _is_workflow(inner) else value
 
 
 def _is_workflow(value: object) -> TypeGuard[AnyWorkflow]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeflow.cli._configured import add_options, in_force
 from edgeflow.cli._console import Console, fit
 from edgeflow.cli._text import cells, clean, pad
-from edgeflow.config import sources
-from edgeflow.platforms import Choice, choose, configure
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from edgeflow.cli._console import Output
     from edgeflow.config import Config
+    from edgeflow.platforms import Choice
 
 GAP = "  "
 
@@ -26,19 +24,14 @@ def arguments(parser: ArgumentParser) -> None:
         "Without --app it goes by the current directory and the variables alone.\n"
         "Secrets, and passwords in URLs, are not printed."
     )
-    parser.add_argument(
-        "--app", metavar="TARGET", help="an App, whose own arguments count too"
-    )
-    parser.add_argument(
-        "--platform", metavar="NAME", help="as if on this platform, detected or not"
-    )
+    add_options(parser)
 
 
 def command(args: Namespace) -> int:
     """Print the settings."""
     console = Console()
     with console.lent():
-        config, choice = _in_force(args)
+        config, choice = in_force(args)
     if args.json:
         console.out.json(as_json(config, choice))
         return 0
@@ -47,30 +40,6 @@ def command(args: Namespace) -> int:
         warning = f"{clean(name)} is set, but there is no such setting here"
         console.err.line(console.err.paint(warning, "yellow"))
     return 0
-
-
-def _in_force(args: Namespace) -> tuple[Config, Choice]:
-    """Put the settings together once more, with the options of the command.
-
-    Raises:
-        ConfigError: if a setting is unknown or bad, or no such platform is installed.
-        UsageError: if there is no such App.
-    """
-    if args.app is None:
-        found = sources(environ=os.environ, directory=Path.cwd())
-        given = {}
-        choice = choose(found, os.environ, args.platform)
-    else:
-        from edgeflow.cli._target import find_app  # noqa: PLC0415  with the engine
-
-        app = find_app(args.app, None)
-        found, given = app.config.sources, app.config.arguments
-        choice = Choice(app.platform, app.platform_why)
-        if args.platform is not None:
-            choice = choose(found, os.environ, args.platform)
-    if args.store is not None:
-        given["store"] = args.store
-    return configure(found, choice, given), choice
 
 
 def as_json(config: Config, choice: Choice) -> dict[str, object]:

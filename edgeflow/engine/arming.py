@@ -9,14 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgeflow.engine.committing import sleep
+from edgeflow.engine.resting import earliest
 from edgeflow.errors import StoreUnavailable
+from edgeflow.platform import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgeflow.clock import Clock
+    from edgeflow.engine.inbox import Inbox
+    from edgeflow.engine.journal import Journal
     from edgeflow.engine.threads import Threads
-    from edgeflow.platform import Alarm, Waker
+    from edgeflow.platform import Waker
 
 log = logging.getLogger("edgeflow")
 
@@ -58,3 +62,24 @@ class Arming:
                 await sleep(self._clock, FIRST_PAUSE * 2**tries)
             else:
                 return
+
+
+async def arm_again(journal: Journal, inbox: Inbox) -> None:
+    """Have an instance woken that was looked at too early: its alarm is used up.
+
+    Raises:
+        StoreUnavailable: if that could not be armed.
+    """
+    header = journal.header
+    await arm_at(journal, earliest(header["due"], inbox.visible_at(header["awaiting"])))
+
+
+async def arm_at(journal: Journal, when: float | None) -> None:
+    """Have an instance woken at a time that lies ahead; None: there is none.
+
+    Raises:
+        StoreUnavailable: if that could not be armed.
+    """
+    wiring = journal.wiring
+    if wiring.arm is not None and when is not None and when > wiring.clock.now():
+        await wiring.arm([Alarm(journal.instance, str(journal.seq), when)])

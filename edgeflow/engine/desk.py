@@ -11,6 +11,7 @@ from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.engine.ops.sleep import TimerOp
 from edgeflow.engine.scope import Scope, scope, show
 from edgeflow.engine.timers import Timers
 from edgeflow.errors import BodyError, HistoryDiverged, Suspension, ValueRefused
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from edgeflow.engine.flushing import Flusher
     from edgeflow.engine.inbox import Posted, Receiver
     from edgeflow.engine.journal import Journal
-    from edgeflow.engine.loop import BodyLoop
+    from edgeflow.engine.loop import BodyLoop, BodyTimer
     from edgeflow.engine.operation import Op, Operation
     from edgeflow.engine.ops.step import StepOp
     from edgeflow.engine.run import Run
@@ -198,6 +199,29 @@ class Desk:
             op.enter(self.run)
         if entry is None or not entry.is_done or op.key in self.journal.kept:
             self.asked.append(op)
+
+    def drop(self, op: Op[Any]) -> None:
+        """Let go of an operation that the body waits for no longer, if it did."""
+        if self.waiting.get(op.key) is not op:
+            return
+        del self.waiting[op.key]
+        op.leave()
+        if self.over:
+            return
+        entry = self.journal.entries.get(op.key)
+        if entry is not None and "n" in entry.data and not entry.delivered:
+            self.skipped.add(op.key)
+        else:
+            with self.journal.change():
+                op.abandon(self.run)
+
+    def timer_set(self, timer: BodyTimer) -> None:
+        if self.check_open():
+            self.ask(TimerOp(self.run, timer))
+
+    def timer_cancelled(self, timer: BodyTimer) -> None:
+        if isinstance(timer.op, TimerOp):
+            self.drop(timer.op)
 
     def close_scope(self, where: Scope) -> None:
         """Cancel what still runs in a scope that is over, and refuse all further."""

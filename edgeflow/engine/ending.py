@@ -53,6 +53,8 @@ def _conclude_body(run: Run, task: asyncio.Task[Any]) -> Rest:
         error = asyncio.CancelledError("the body cancelled itself")
     else:
         error = task.exception()
+    if isinstance(error, SystemExit):  # replay would end each process anew
+        error = BodyError("the body raised SystemExit: raise an Exception, or return")
     if isinstance(error, (BodyError, DefinitionError)):
         run.violation = error
         return _block(run)

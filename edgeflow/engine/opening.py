@@ -12,6 +12,7 @@ from edgeflow.engine.journal import Journal
 from edgeflow.errors import ErrorInfo, JournalDamaged, UnknownInstance
 from edgeflow.outcome import Outcome
 from edgeflow.store import TERMINAL
+from edgeflow.values import dumps
 
 if TYPE_CHECKING:
     from edgeflow.engine.inbox import Inbox
@@ -42,6 +43,7 @@ async def start(
         StoreUnavailable: if it could not be written.
     """
     journal = Journal(wiring, instance, token)
+    journal.check_size(len(dumps(value)), "$")
     now = journal.tick()
     record = {
         "workflow": workflow,

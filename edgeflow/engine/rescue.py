@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from edgeflow.errors import StoreUnavailable
 from edgeflow.store import SyncCommit
 
 if TYPE_CHECKING:
@@ -30,5 +31,8 @@ def rescue(store: Store, runs: Iterable[Run]) -> None:
                 continue  # all of it is durable, or was dropped
             for commit in run.journal.rescued(run.rest_now(stuck=True)):
                 store.commit_sync(run.id, commit)
+        except StoreUnavailable as error:  # each further try would wait as long
+            log.warning("what is not durable is done again: %s", error)
+            return
         except Exception as error:  # the others may still be saved
             log.warning("%s: what is not durable is done again: %s", run, error)

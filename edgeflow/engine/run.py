@@ -1,9 +1,9 @@
 """Run: drives one instance from its opening to suspension or its end.
 
-`advance` is the heart. It is called from plain callbacks of the host's loop,
-whenever something happened: a step ended, a flush was written, a message came,
-a time was reached. It does all that can be done now, in one fixed order, and
-returns; there is one place where the instance comes to rest.
+`advance` is the heart. It is called from plain callbacks of the host's loop, whenever
+something happened: a step ended, a flush was written, a message came, a time was
+reached. It does all that can be done now, in one fixed order, and returns; there is
+one place where the instance comes to rest.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from edgeflow.engine.evicting import HEED_SECONDS, Eviction
 from edgeflow.engine.failures import info
 from edgeflow.engine.flushing import Flusher
 from edgeflow.engine.inbox import Inbox, Mailbox, shown
-from edgeflow.engine.loop import BodyTimer, make_loop
-from edgeflow.engine.ops.sleep import TimerOp
+from edgeflow.engine.loop import make_loop
 from edgeflow.engine.resting import at_work, cut_off, next_time, rest_of
 from edgeflow.engine.scope import scope
 from edgeflow.engine.undo import undo_all
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from edgeflow.clock import Alarm
     from edgeflow.engine.composing import Rest
     from edgeflow.engine.journal import Journal
-    from edgeflow.engine.operation import Op
     from edgeflow.engine.settings import Body, Settings
 
 log = logging.getLogger("edgeflow")
@@ -76,6 +74,8 @@ class Run(Desk):
         self.task: asyncio.Task[Any] | None = None
         self._ending: Rest | None = None
         self.eviction: Eviction | None = None
+        self.was_interrupted = False
+        """Whether ^C was felt in the body: that is nothing that the body did."""
         self._is_cancelled = bool(journal.cancel)
         """Whether it is durable that the instance is to be cancelled."""
         self._alarm: Alarm | None = None
@@ -95,7 +95,8 @@ class Run(Desk):
                     error = BodyError(str(error))
                 self.violate(error)
                 self._end()
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as error:
+            self.was_interrupted |= isinstance(error, KeyboardInterrupt)
             self.stop(0.0)  # the process ends, or its loop goes on without this run
             raise
         except Exception as error:  # a defect of edgeflow must not hang its callers
@@ -118,6 +119,8 @@ class Run(Desk):
         for _ in range(REPLAY_SLICE):
             with self.journal.lent():
                 self.body.run_until_idle()
+            if self.was_interrupted:
+                return self._stop()
             if self._ending or self.violation or (self.task and self.task.done()):
                 return self._end()
             if self.journal.replay:
@@ -186,29 +189,6 @@ class Run(Desk):
             return False
         callback()
         return True
-
-    def drop(self, op: Op[Any]) -> None:
-        """Let go of an operation that the body waits for no longer, if it did."""
-        if self.waiting.get(op.key) is not op:
-            return
-        del self.waiting[op.key]
-        op.leave()
-        if self.over:
-            return
-        entry = self.journal.entries.get(op.key)
-        if entry is not None and "n" in entry.data and not entry.delivered:
-            self.skipped.add(op.key)
-        else:
-            with self.journal.change():
-                op.abandon(self)
-
-    def timer_set(self, timer: BodyTimer) -> None:
-        if self.check_open():
-            self.ask(TimerOp(self, timer))
-
-    def timer_cancelled(self, timer: BodyTimer) -> None:
-        if isinstance(timer.op, TimerOp):
-            self.drop(timer.op)
 
     # --- rest -----------------------------------------------------------------
 

@@ -77,6 +77,7 @@ class Guard:
         """When the first signal came, and when all must be over; monotonic."""
         self._wards: list[Ward] = []
         self._all_drained = threading.Event()
+        self.check()
         self._found: dict[int, Any] = {}
         """Who heard before us."""
         self._wanted: tuple[int, ...] = ()
@@ -86,20 +87,29 @@ class Guard:
     # --- wards ----------------------------------------------------------------
 
     def attach(self, ward: Ward) -> None:
-        """Have this one drained too."""
-        self._wards.append(ward)
+        """Have this one drained too; at once, if the process ends already."""
+        if ward not in self._wards:
+            self._wards.append(ward)
         self._all_drained.clear()
+        if self.heard:
+            ward.end(hurry=False)
         self.check()
 
-    def detach(self, ward: Ward) -> None:
-        """Let go of one; after the last, whoever heard before us hears again."""
-        if ward in self._wards:
-            self._wards.remove(ward)
+    def detach(self, ward: Ward) -> BaseException | None:
+        """Let go of one; after the last, whoever heard before us hears again.
+
+        Returns what is to end the process, if it is on us to do so.
+        """
+        if ward not in self._wards:
+            return None
+        end = self.exit()
+        self._wards.remove(ward)
         self.check()
         if not self._wards:
             self.unlisten()
-            if self.ends:  # whoever caught what ends the process may go on
+            if self.ends:  # whoever catches what ends the process may go on
                 self.forget()
+        return end
 
     def check(self) -> None:
         """Take note that a ward may be drained."""
@@ -108,12 +118,12 @@ class Guard:
 
     def wait(self, timeout: float) -> bool:
         """Wait, in a thread that runs no loop of ours, until all is durable."""
-        return not self._wards or self._all_drained.wait(timeout)
+        return self._all_drained.wait(timeout)
 
     @property
     def is_drained(self) -> bool:
         """Whether nothing is left to be made durable."""
-        return not self._wards or self._all_drained.is_set()
+        return self._all_drained.is_set()
 
     def exit(self) -> BaseException | None:
         """Give what ends the process as its signal would have, but orderly.
@@ -125,6 +135,16 @@ class Guard:
         if self.heard[0] == signal.SIGINT:
             return KeyboardInterrupt()
         return SystemExit(SIGNALLED + self.heard[0])
+
+    def pass_on(self, end: BaseException) -> None:
+        """Let the signal do what it does without us, unless somebody needs us still.
+
+        For when `end` cannot be raised where it would end the process.
+        """
+        if not self._wards:
+            code = end.code if isinstance(end, SystemExit) else None
+            number = code - SIGNALLED if isinstance(code, int) else signal.SIGINT
+            os.kill(os.getpid(), number)  # it is for the main thread to handle
 
     # --- hearing --------------------------------------------------------------
 
@@ -231,7 +251,8 @@ class Guard:
     # --- the deadline -----------------------------------------------------------
 
     def _watch(self, number: int) -> None:
-        while not self.wait(WATCH_SECONDS):
+        drained = self._all_drained  # who begins anew, begins with another one
+        while not drained.wait(WATCH_SECONDS):
             if time.monotonic() >= self._limit:
                 break
         else:
@@ -247,6 +268,7 @@ class Guard:
         self.ends = False
         self._wards.clear()
         self._all_drained = threading.Event()
+        self.check()
 
 
 def _ends_by_itself(handler: Any) -> bool:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import opening
+from edgeflow.engine.arming import arm_again, arm_at
 from edgeflow.engine.attending import Attendance
 from edgeflow.engine.bells import Bells
 from edgeflow.engine.committing import sleep
@@ -180,9 +181,11 @@ class Worker:
         inbox = Inbox(loaded.messages)
         outcome = opening.settled(journal, inbox)
         if outcome is not None:
+            await arm_again(journal, inbox)
             return self.plan.decoded(journal, outcome)
         held = not journal.header["resting"] and loaded.head.lease > self._clock.now()
-        if held and not take_over:
+        if held and not take_over:  # its owner may have died, or not see a message
+            await arm_at(journal, loaded.head.lease)
             return Outcome("running")
         trouble = await opening.take_over(journal, self.plan.lease)
         return self._begin(journal, inbox, trouble)
@@ -202,6 +205,8 @@ class Worker:
     async def _wake(self, run: Run) -> bool:
         """Resume a run that has something to do; False: it has not, or is lost."""
         if not await self._parking.has_cause(run):
+            if run.resting is not None:  # this process may end before it is due
+                await arm_at(run.journal, run.resting.wake_at)
             return run.resting is None and not run.over
         ours = await self._parking.renew(run, self.plan.lease)
         if run.over or run.resting is None:

@@ -33,12 +33,21 @@ async def bare(ctx: Context) -> str:
     return "bare"
 """
 
+HANDLED = """
+from edgeflow import App, Context
+shop = App()
+@shop.handler(id="order_id", name="by-name")
+async def checkout(ctx: Context) -> str:
+    return shop.workflows[0].name
+"""
+
 ELSEWHERE = "from one import body as borrowed\n"
 
 
 @pytest.fixture(autouse=True)
 def modules(project: Path) -> None:
-    for name, text in (("one", ONE), ("bare", BARE), ("elsewhere", ELSEWHERE)):
+    texts = {"one": ONE, "bare": BARE, "handled": HANDLED, "elsewhere": ELSEWHERE}
+    for name, text in texts.items():
         (project / f"{name}.py").write_text(text, "utf-8")
     (project / "sub").mkdir()
     (project / "sub" / "one.py").write_text(ONE, "utf-8")
@@ -58,6 +67,11 @@ def modules(project: Path) -> None:
         "elsewhere:borrowed",
         "bare:bare",
         "bare.py",
+        "handled:checkout",
+        "handled.py:checkout",
+        "handled.py:by-name",
+        "handled:shop",
+        "handled",
     ],
 )
 def test_a_target_is_a_module_or_a_file_and_a_workflow_or_an_app(

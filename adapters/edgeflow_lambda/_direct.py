@@ -1,0 +1,44 @@
+"""Everything else: direct invocations, and what services invoke with an event.
+
+The event is the payload, the answer a plain value: the output of what has completed,
+else an object that says id and status. EventBridge Scheduler calls like this too.
+
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeflow.platform import Request
+from edgeflow_lambda._call import Call, Kind
+from edgeflow_lambda._errors import failure
+
+
+def serve(call: Call, delivery: str | None) -> Any:
+    """Have an event answered by a plain value."""
+    answer = call.endpoint.answer_in_thread(
+        Request(
+            source="event",
+            event=call.event,
+            authenticated=True,  # IAM has: it takes lambda:InvokeFunction to come here
+            delivery=delivery,
+            seconds_left=call.seconds_left(),
+            native=call.event,
+        )
+    )
+    error = failure(answer)
+    if error is not None:
+        raise error
+    return answer.value
+
+
+def _fits(_: Any) -> bool:
+    return True
+
+
+def _serve(call: Call) -> Any:
+    return serve(call, call.id)
+
+
+DIRECT = Kind(_fits, _serve)

@@ -1,0 +1,60 @@
+"""`edgeflow doctor`: which platform and store are in force, why, and do they work?"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from edgeflow.cli._checks import of_config, of_platform, of_runtime, of_store
+from edgeflow.cli._configured import add_options, in_force
+from edgeflow.cli._console import Console
+from edgeflow.cli._errors import FAILED
+from edgeflow.cli._text import cells, clean, pad
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from edgeflow.cli._checks import Check
+    from edgeflow.cli._console import Output
+
+SIGNS = {"good": "completed", "note": "suspended", "bad": "failed"}
+"""The sign of a verdict is that of a status."""
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare what `doctor` takes."""
+    parser.epilog = (
+        "It opens the store, reads, and changes nothing. The exit code is 1 if\n"
+        "something does not work; notes are no failure."
+    )
+    add_options(parser)
+
+
+def command(args: Namespace) -> int:
+    """Look at everything, and say what is to be done."""
+    console = Console()
+    with console.lent():
+        config, choice = in_force(args)
+        checks = [
+            *of_runtime(),
+            *of_config(config),
+            *of_platform(choice, config),
+            *asyncio.run(of_store(config)),
+        ]
+    if args.json:
+        console.out.json(
+            [{"check": c.name, "verdict": c.verdict, "text": c.text} for c in checks]
+        )
+    else:
+        _write(console.out, checks)
+    return FAILED if any(check.verdict == "bad" for check in checks) else 0
+
+
+def _write(output: Output, checks: list[Check]) -> None:
+    names = max(cells(check.name) for check in checks)
+    last = ""
+    for check in checks:
+        name = "" if check.name == last else check.name
+        last = check.name
+        sign = output.sign(SIGNS[check.verdict])
+        output.line(f"{sign} {pad(name, names)}  {clean(check.text)}")
