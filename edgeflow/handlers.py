@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
+from edgeflow.errors import DefinitionError
 from edgeflow.ingress.endpoint import HandlerEndpoint
 from edgeflow.ingress.finding import check_finder
 from edgeflow.ingress.reading import Reader
@@ -73,12 +74,18 @@ def make_handler(
     """Make what the platform of `app` calls to run `workflow`.
 
     Raises:
-        DefinitionError: if `id` or `input` can find nothing.
+        DefinitionError: if `id` or `input` can find nothing, or `authorize` cannot
+            be called.
     """
     if id is not None:
         check_finder(id, "id")
     if input is not None:
         check_finder(input, "input")
+    if authorize is not None and not callable(authorize):
+        raise DefinitionError(
+            f"authorize={authorize!r}: give a function of a Request and an Action "
+            "that answers True to what is let in"
+        )
     reader = Reader(workflow=workflow.name, id=id, input=input, settings=app.config)
     endpoint = HandlerEndpoint(app, workflow, reader, authorize, kept_loop)
     app.platform.prepare(app.session.guard)
