@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edgeflow.errors import JoinError as JoinError
     from edgeflow.errors import MessageInvalid as MessageInvalid
     from edgeflow.errors import NotRecoverable as NotRecoverable
+    from edgeflow.errors import ProcessEnding as ProcessEnding
     from edgeflow.errors import RaceError as RaceError
     from edgeflow.errors import ReceiveTimeout as ReceiveTimeout
     from edgeflow.errors import ReplyRefused as ReplyRefused
@@ -55,9 +56,12 @@ if TYPE_CHECKING:
     from edgeflow.errors import WorkflowFailed as WorkflowFailed
     from edgeflow.events import Event as Event
     from edgeflow.handle import Handle as Handle
+    from edgeflow.handlers import Handler as Handler
     from edgeflow.outcome import EntryInfo as EntryInfo
     from edgeflow.outcome import Info as Info
     from edgeflow.outcome import Outcome as Outcome
+    from edgeflow.platform import Action as Action
+    from edgeflow.platform import Request as Request
     from edgeflow.retry import Retry as Retry
     from edgeflow.steps import Step as Step
     from edgeflow.steps import step as step
@@ -89,6 +93,7 @@ _HOMES = {
         "JoinError",
         "MessageInvalid",
         "NotRecoverable",
+        "ProcessEnding",
         "RaceError",
         "ReceiveTimeout",
         "ReplyRefused",
@@ -112,7 +117,9 @@ _HOMES = {
     ),
     "edgeflow.events": ("Event",),
     "edgeflow.handle": ("Handle",),
+    "edgeflow.handlers": ("Handler",),
     "edgeflow.outcome": ("EntryInfo", "Info", "Outcome"),
+    "edgeflow.platform": ("Action", "Request"),
     "edgeflow.retry": ("Retry",),
     "edgeflow.steps": ("Step", "step"),
     "edgeflow.store": ("Store",),

@@ -93,6 +93,18 @@ class Definitions:
     @overload
     def handler(
         self,
+        function: Callable[[Context, In], Coroutine[Any, Any, R]],
+        /,
+    ) -> Handler[In, R]: ...
+    @overload
+    def handler(
+        self,
+        function: Callable[[Context], Coroutine[Any, Any, R]],
+        /,
+    ) -> Handler[None, R]: ...
+    @overload
+    def handler(
+        self,
         /,
         *,
         id: Finder | None = None,
@@ -117,7 +129,8 @@ class Definitions:
         Each call starts the instance that its event names, or goes on with it, drives
         it until it rests, at the latest before the platform's deadline, and answers
         once everything is durable: with the output, or with where it stands (202).
-        Wake-ups and messages come in by the same entry point.
+        Wake-ups and messages come in by the same entry point. With no more than the
+        margin left before the deadline nothing is begun, and the answer is 503.
 
         Args:
             workflow: takes the `Context`, and the event or what `input` finds in it.
@@ -133,7 +146,7 @@ class Definitions:
 
         Raises:
             DefinitionError: if the function can be no workflow, or `id` or `input`
-                can find nothing.
+                can find nothing, or `authorize` cannot be called.
         """
         self._kept_loop = kept_loop = self._kept_loop or KeptLoop()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -12,17 +11,16 @@ from edgeflow.engine import lifecycle, opening
 from edgeflow.engine.entries import UNDER_WAY
 from edgeflow.engine.failures import info
 from edgeflow.engine.inbox import Posted, reply_address, shown, unseal
-from edgeflow.engine.scope import checked_message
 from edgeflow.errors import (
     ErrorInfo,
-    Unencodable,
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowFailed,
 )
 from edgeflow.outcome import EntryInfo, Info, Outcome
+from edgeflow.posting import have_woken, new_message_id, plain, post
 from edgeflow.store import TERMINAL, Envelope, Head
-from edgeflow.values import converter, loads
+from edgeflow.values import loads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,10 +154,12 @@ class Handle(Generic[R_co]):
             Unencodable: if the body has no JSON form.
             StoreUnavailable: if it could not be written.
         """
-        posted = Posted(self._plain(name, body), self._app.clock.now())
-        message_id = os.urandom(16).hex() if id is None else id
+        posted = Posted(plain(name, body), self._app.clock.now())
+        message_id = new_message_id() if id is None else id
+        wiring = self._app.wiring
         async with self._app.session.using() as worker:
-            fresh = await self._post(message_id, name, posted)
+            await have_woken(wiring, self.id, message_id)
+            fresh = await post(wiring, self.id, message_id, name, posted)
             worker.ring(self.id)
         return fresh
 
@@ -173,13 +173,14 @@ class Handle(Generic[R_co]):
             InstanceFinished: if the instance has ended.
         """
         clock, wait = self._app.clock, seconds(timeout)
-        ask, give_up = os.urandom(16).hex(), clock.now() + wait
-        plain = self._plain(name, body)
+        ask, give_up = new_message_id(), clock.now() + wait
+        value, wiring = plain(name, body), self._app.wiring
         address = reply_address(ask)
         store = self._app.store
         async with self._app.session.using() as worker:
-            posted = Posted(plain, clock.now(), ask=ask, deadline=give_up)
-            await self._post(ask, name, posted)
+            posted = Posted(value, clock.now(), ask=ask, deadline=give_up)
+            await have_woken(wiring, self.id, ask)
+            await post(wiring, self.id, ask, name, posted)
             worker.ring(self.id)
             try:
                 while not (answers := await self._unread(address)):
@@ -256,20 +257,6 @@ class Handle(Generic[R_co]):
         async with self._app.session.using() as worker:
             await self._app.store.delete(self.id)
             worker.forget(self.id)
-
-    def _plain(self, name: str, body: object) -> Any:
-        checked_message(name)
-        try:
-            return converter(Any).encode(body)
-        except Unencodable as error:
-            place = f"body of message {name!r} {error.path}"
-            raise Unencodable(place, error.why) from None
-
-    async def _post(self, id_: str, name: str, posted: Posted) -> bool:
-        body = posted.seal(self._app.wiring.codec)
-        checked_message(id_, "a message's id")
-        with self._app.clock.busy():
-            return await self._app.store.send(Envelope(self.id, id_, name, body))
 
     async def _unread(self, address: str) -> Sequence[Envelope]:
         with self._app.clock.busy():

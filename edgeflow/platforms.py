@@ -33,13 +33,22 @@ def platform_named(name: str) -> Platform:
     """Give the platform of this name.
 
     Raises:
-        ConfigError: if no installed package announces it.
+        ConfigError: if no installed package announces it, or that cannot be loaded.
     """
     found = installed(GROUP)
     if name not in found:
         known = ", ".join(sorted(found))
         raise ConfigError(f"no installed platform is called {name!r}: {known}")
-    platform: Platform = found[name].load()()
+    point = found[name]
+    try:
+        platform: Platform = point.load()()
+    except Exception as error:  # a package of others, perhaps half installed
+        package = point.dist.name if point.dist else point.module
+        raise ConfigError(
+            f"platform {name!r} of the package {package} cannot be loaded: "
+            f"{type(error).__name__}: {error}. Mend or remove that package, or say "
+            "which platform this is, by EDGEFLOW_PLATFORM or App(platform=...)"
+        ) from error
     return platform
 
 
@@ -51,7 +60,8 @@ def choose(
     """Choose the platform: by argument, variable or file; else by what is detected.
 
     Raises:
-        ConfigError: if the one asked for is not installed, or two are detected.
+        ConfigError: if the one asked for is not installed, or two are detected, or
+            one that might be detected cannot be loaded.
     """
     if argument is not None and not isinstance(argument, str):
         return Choice(argument, "argument")

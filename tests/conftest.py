@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from edgeflow import EntryInfo, Handle, Info, Outcome, Workflow
     from edgeflow.store import Commit, Committed, Store
 
-STORES = os.environ.get("EDGEFLOW_STORES", "memory,sqlite,kv").split(",")
+RUNS = os.environ.get("EDGEFLOW_STORES", "memory,sqlite,kv,platforms").split(",")
+STORES = [kind for kind in RUNS if kind != "platforms"]
 
 PATIENT = [HealthCheck.too_slow]  # a machine that is busy is no reason to fail
 settings.register_profile("dev", deadline=None, suppress_health_check=PATIENT)
@@ -36,6 +37,7 @@ ON_DISK = (
     "cli/",
     "crash/",
     "proof/test_processes",
+    "shutdown/",
     "stores/test_sqlite",
     "test_examples",
     "test_readme",
@@ -50,7 +52,7 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Run each test that takes no store once, where the matrix has a run per store."""
-    if len(STORES) > 1:
+    if "platforms" in RUNS and len(RUNS) > 1:
         return
     home = config.rootpath / "tests"
     here: list[pytest.Item] = []
@@ -58,10 +60,12 @@ def pytest_collection_modifyitems(
     for item in items:
         place = item.path.relative_to(home).as_posix()
         case = getattr(item, "callspec", None)
-        takes_store = case is not None and STORES[0] in map(str, case.params.values())
+        takes_store = case is not None and RUNS[0] in map(str, case.params.values())
         kind = "sqlite" if place.startswith(ON_DISK) else "memory"
         kind = "kv" if place.startswith("stores/test_kv") else kind
-        (here if takes_store or kind in STORES else elsewhere).append(item)
+        kind = "platforms" if place.startswith("platforms/") else kind
+        is_here = takes_store or kind in RUNS or (len(RUNS) > 1 and kind != "platforms")
+        (here if is_here else elsewhere).append(item)
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = here
 

@@ -41,6 +41,7 @@ LAYERS = (
         "edgeflow.making",
         "edgeflow.platforms",
         "edgeflow.plugins",
+        "edgeflow.posting",
         "edgeflow.registry",
         "edgeflow.session",
         "edgeflow.ward",

@@ -33,7 +33,13 @@ def run(folder: Path, *words: str) -> str:
 def test_every_block_of_the_readme_is_known_to_this_file() -> None:
     fences = re.findall(r"^```(\w+)$", README, re.MULTILINE)
 
-    assert fences == ["console", *["python"] * 8, "console", "python"]
+    assert fences == [
+        "console",
+        *["python"] * 9,
+        "toml",
+        "console",
+        "python",
+    ]
 
 
 @pytest.mark.timeout(60)

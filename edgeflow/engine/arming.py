@@ -44,7 +44,10 @@ class Arming:
             StoreUnavailable: if one could not be armed: without it nobody would wake
                 the instance, so that what makes it due must not be written.
         """
-        await asyncio.gather(*map(self._arm, dict.fromkeys(alarms)))
+        work = map(self._arm, dict.fromkeys(alarms))
+        for answer in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
 
     async def _arm(self, alarm: Alarm) -> None:
         for tries in range(1, TRIES + 1):
@@ -59,7 +62,7 @@ class Arming:
                         f"and so nothing was flushed: {error}"
                     ) from error
                 log.warning("arming %s failed, try %d: %s", alarm, tries, error)
-                await sleep(self._clock, FIRST_PAUSE * 2**tries)
+                await sleep(self._clock, FIRST_PAUSE * 2 ** (tries - 1))
             else:
                 return
 
@@ -75,11 +78,11 @@ async def arm_again(journal: Journal, inbox: Inbox) -> None:
 
 
 async def arm_at(journal: Journal, when: float | None) -> None:
-    """Have an instance woken at a time that lies ahead; None: there is none.
+    """Have an instance woken at some time; None: there is none.
 
     Raises:
         StoreUnavailable: if that could not be armed.
     """
-    wiring = journal.wiring
-    if wiring.arm is not None and when is not None and when > wiring.clock.now():
-        await wiring.arm([Alarm(journal.instance, str(journal.seq), when)])
+    arm = journal.wiring.arm
+    if arm is not None and when is not None:
+        await arm([Alarm(journal.instance, str(journal.seq), when)])

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.committing import to_the_end
-from edgeflow.errors import Fenced, InstanceFinished, UnknownInstance
-from edgeflow.ingress.answering import OK, answer, looked, result, told
+from edgeflow.engine.inbox import Inbox, Posted
+from edgeflow.errors import (
+    ErrorInfo,
+    Fenced,
+    InstanceFinished,
+    UnknownInstance,
+    ValueRefused,
+)
+from edgeflow.ingress.answering import (
+    OK,
+    answer,
+    looked,
+    result,
+    told,
+    unavailable,
+)
 from edgeflow.ingress.refusing import CONFLICT, Refused, refusals
+from edgeflow.outcome import Outcome
+from edgeflow.posting import new_message_id, post
 from edgeflow.starting import start
 
 if TYPE_CHECKING:
     from edgeflow.app import App
     from edgeflow.engine.worker import Worker
-    from edgeflow.outcome import Outcome
     from edgeflow.platform import Action, Answer
     from edgeflow.workflows import Workflow
+
+
+log = logging.getLogger("edgeflow")
+
+DRIVES = {"start", "send", "wake"}
+"""What has an instance driven here; with no time for that nothing of it is done."""
 
 
 class Doing:
@@ -43,6 +65,8 @@ class Doing:
             StoreError: if it could not be made durable.
             ProcessEnding: if the process ends first.
         """
+        if action.kind in DRIVES and self._is_late():
+            return self._no_time()
         match action.kind:
             case "start":
                 return await self._start(action)
@@ -69,15 +93,18 @@ class Doing:
             )
         outcome = await self._drive(instance)
         output = None
-        if outcome.status == "completed":
+        if outcome.status == "completed" and outcome.error is None:
             output = workflow.output_converter().encode(outcome.output)
         return result(instance, outcome, output)
 
     async def _send(self, action: Action) -> Answer:
-        handle = self._app.handle(action.id)
+        id_ = action.message_id or new_message_id()
+        posted = Posted(action.body, self._app.clock.now())
         try:
-            with refusals():
-                sent = await handle.send(action.name, action.body, id=action.message_id)
+            with refusals():  # nobody else need wake it: it is driven here, or nothing
+                sent = await post(  # is said, and the same message comes once more
+                    self._app.wiring, action.id, id_, action.name, posted
+                )
         except InstanceFinished as error:
             raise Refused(CONFLICT, type(error).__name__, str(error)) from error
         value = await self._told(action.id)
@@ -96,16 +123,55 @@ class Doing:
     async def _drive(self, instance: str) -> Outcome[Any]:
         """Drive an instance here; one that runs elsewhere is left alone.
 
-        Two processes may open it at once: one of them meets the other's commit.
+        Two processes may open it at once: one of them meets the other's commit. An
+        output that does not fit today's code is an error beside "completed".
         """
-        worker = self._worker
         try:
-            return await worker.drive(instance, self._left(), take_over=False)
-        except Fenced:
-            return await worker.drive(instance, self._left(), take_over=False)
+            outcome = await self._drive_once(instance)
+            while await self._has_mail(instance, outcome):
+                outcome = await self._drive_once(instance)
+        except ValueRefused as error:
+            trouble = ErrorInfo(type(error).__name__, str(error))
+            return Outcome("completed", error=trouble)
         except asyncio.CancelledError:  # the server gives the request up
-            await to_the_end(worker.attendance.leave(instance))
+            await to_the_end(self._worker.attendance.leave(instance))
             raise
+        return outcome
+
+    async def _drive_once(self, instance: str) -> Outcome[Any]:
+        drive = self._worker.drive
+        try:
+            return await drive(instance, self._left(), take_over=False)
+        except Fenced:
+            return await drive(instance, self._left(), take_over=False)
+
+    async def _has_mail(self, instance: str, outcome: Outcome[Any]) -> bool:
+        """Tell whether a message came in by another process since it was looked for.
+
+        That one has found the instance running here, and left it to us.
+        """
+        is_served = self._worker.serving  # then it is looked for anyway
+        if is_served or not outcome.awaiting or self._is_late():
+            return False
+        unread = Inbox(await self._app.store.unread(instance))
+        visible = unread.visible_at(outcome.awaiting)
+        return visible is not None and visible <= self._app.clock.now()
+
+    def _is_late(self) -> bool:
+        """Tell whether a step that begins now would be cut off at once."""
+        left = self._left()
+        return left is not None and left <= self._app.config["margin"]
+
+    def _no_time(self) -> Answer:
+        margin = self._app.config["margin"]
+        log.warning(
+            "handler %r: a request came with less than the margin of %g s left, and "
+            "was put off. If this happens again and again, give it more time, or set a "
+            "smaller margin",
+            self._workflow.name,
+            margin,
+        )
+        return unavailable("NoTime", "there is not enough time left: ask again")
 
     def _left(self) -> float | None:
         if self._until is None:

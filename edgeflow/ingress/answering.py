@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.ingress.refusing import CONFLICT
 from edgeflow.platform import Answer
 from edgeflow.values import dumps
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 OK = 200
 ACCEPTED = 202
-CONFLICT = 409
 FAILED = 500
 UNAVAILABLE = 503
 
@@ -33,6 +33,8 @@ def answer(status: int, value: Any, **headers: str) -> Answer:
 def result(instance: str, outcome: Outcome[Any], output: Any) -> Answer:
     """Answer who wants the result; `output` is that of the body, as plain JSON."""
     status = STATUS.get(outcome.status, ACCEPTED)
+    if status == OK and outcome.error is not None:
+        status = FAILED  # it has completed, but today's code cannot read its output
     return answer(status, output if status == OK else told(instance, outcome))
 
 

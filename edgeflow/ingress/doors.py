@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, cast
 
 from edgeflow.ingress.refusing import BAD_REQUEST, NOT_ALLOWED, NOT_FOUND, Refused
 from edgeflow.platform import DOOR
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from edgeflow.platform import Request
 
 DOORS = (
-    (re.compile(r""), {"POST"}, "trigger"),
-    (re.compile(r"/run-due"), {"GET", "POST"}, "run_due"),
-    (re.compile(r"/instances/([^/]+)"), {"GET", "HEAD"}, "look"),
-    (re.compile(r"/instances/([^/]+)/wake"), {"POST"}, "wake"),
-    (re.compile(r"/instances/([^/]+)/messages/([^/]+)"), {"POST"}, "send"),
+    (re.compile(r"/?"), {"POST"}, "trigger"),
+    (re.compile(r"/run-due/?"), {"GET", "POST"}, "run_due"),
+    (re.compile(r"(?s:/instances/(.+)/messages/([^/]+))"), {"POST"}, "send"),
+    (re.compile(r"(?s:/instances/(.+)/wake)"), {"POST"}, "wake"),
+    (re.compile(r"(?s:/instances/(.+))"), {"GET", "HEAD"}, "look"),
 )
-"""Below the prefix: path, methods, and what it asks for."""
+"""Below the prefix: path, methods, and what it asks for; the first that fits holds.
+
+The path is decoded, so an id may have slashes in it. One that looks like a door, such
+as "a/wake", is for the door that takes JSON.
+"""
+
+MAX_DIGITS = 9
+"""Of a limit."""
 
 
 def trigger_of(request: Request, prefix: str) -> Any:
@@ -32,7 +36,7 @@ def trigger_of(request: Request, prefix: str) -> Any:
     Raises:
         Refused: if there is no such door, or not for this method.
     """
-    path = request.path.rstrip("/")
+    path = request.path
     if path != prefix and not path.startswith(f"{prefix}/"):
         return None
     for pattern, methods, asks in DOORS:
@@ -41,12 +45,12 @@ def trigger_of(request: Request, prefix: str) -> Any:
             continue
         if request.method not in methods:
             allowed = " or ".join(sorted(methods))
-            raise Refused(NOT_ALLOWED, "MethodNotAllowed", f"{path} takes {allowed}")
-        return _asked(asks, [unquote(part) for part in found.groups()], request)
+            raise Refused(NOT_ALLOWED, "MethodNotAllowed", f"{path!r} takes {allowed}")
+        return _asked(asks, found.groups(), request)
     raise Refused(NOT_FOUND, "NotFound", f"there is no door {path!r}")
 
 
-def _asked(asks: str, parts: list[str], request: Request) -> Any:
+def _asked(asks: str, parts: tuple[str, ...], request: Request) -> Any:
     if asks == "trigger":
         return _under_the_key(request.event)
     if asks == "run_due":
@@ -60,8 +64,10 @@ def _asked(asks: str, parts: list[str], request: Request) -> Any:
 
 
 def _under_the_key(event: Any) -> Any:
-    if isinstance(event, dict) and DOOR in event:
-        return event[DOOR]  # pyright: ignore[reportUnknownVariableType]  plain JSON
+    if isinstance(event, dict):
+        trigger = cast("dict[str, Any]", event).get(DOOR)
+        if trigger is not None:
+            return trigger
     raise Refused(
         BAD_REQUEST, "BadTrigger", f'this door takes {{"{DOOR}": {{"wake": "<id>"}}}}'
     )
@@ -71,6 +77,6 @@ def _limit(request: Request) -> int | None:
     text = request.query.get("limit")
     if text is None:
         return None
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > MAX_DIGITS:
         raise Refused(BAD_REQUEST, "BadLimit", f"limit={text[:20]!r} is no number")
     return int(text)

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from edgeflow.app import App
+    from edgeflow.engine.worker import Worker
     from edgeflow.ingress.kept_loop import KeptLoop
     from edgeflow.ingress.reading import Reader
     from edgeflow.platform import Answer, Authorize, Request
     from edgeflow.workflows import Workflow
 
 log = logging.getLogger("edgeflow")
+
+STORE_TROUBLE = "the store could not be used: ask again; our log says more"
+"""Where the store is, and what it said, is nobody's business outside."""
 
 
 class HandlerEndpoint:
@@ -70,7 +74,7 @@ class HandlerEndpoint:
             request = identified(request, self.settings)
             request, action = self._reader.read(request)
             await let_in(request, action, self._authorize)
-            worker = await self._app.session.stay(serves=self._serves)
+            worker = await self._opened()
             doing = Doing(
                 self._app, self._workflow, worker, self._until(request, began)
             )
@@ -79,15 +83,31 @@ class HandlerEndpoint:
                 await worker.settle()
         except Refused as refusal:
             return refused(refusal)
-        except (ProcessEnding, StoreError) as error:
+        except ProcessEnding as error:
+            log.info("handler %r: %s", self.name, error)
+            return unavailable("ProcessEnding", "the process ends: ask again")
+        except StoreError as error:
             log.warning("handler %r: %s", self.name, error)
-            return unavailable(type(error).__name__, str(error))
+            return unavailable(type(error).__name__, STORE_TROUBLE)
         except Exception:  # of the app's lifespan, or a defect: nothing else is known
             log.exception("handler %r: a request failed", self.name)
             return unavailable(
                 "Unavailable", "this failed; the log of the process says why"
             )
         return answer
+
+    async def _opened(self) -> Worker:
+        """Open the app, unless it is.
+
+        Raises:
+            ProcessEnding: if the process ends; whoever opened the app ends it.
+        """
+        try:
+            return await self._app.session.stay(serves=self._serves)
+        except (SystemExit, KeyboardInterrupt):
+            if not self.is_ending:
+                raise
+            raise ProcessEnding("a request") from None
 
     def _until(self, request: Request, began: float) -> float | None:
         left = request.seconds_left

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from edgeflow.engine.scope import checked_id
 from edgeflow.errors import DefinitionError
-from edgeflow.ingress.refusing import BAD_REQUEST, Refused, refusals
+from edgeflow.ingress.refusing import BAD_REQUEST, Refused
+from edgeflow.values.wire import MAX_INT, MIN_INT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Finder: TypeAlias = "str | Callable[[Any], Any]"
 
+log = logging.getLogger("edgeflow")
+
 NOTHING = object()
-LONGEST = 100
-"""Characters of a value that a refusal repeats."""
 
 
 def find(event: Any, finder: Finder, what: str) -> Any:
@@ -27,11 +29,15 @@ def find(event: Any, finder: Finder, what: str) -> Any:
     if not isinstance(finder, str):
         try:
             return finder(event)
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
+        except Exception as error:
+            # Called again with the same event it would do the same. What it says
+            # may be for us only, but for the usual: a key that is missing.
+            why = f": {error}" if isinstance(error, LookupError) else ""
+            log.info("%s cannot be found in an event", what, exc_info=True)
             raise Refused(
                 BAD_REQUEST,
                 type(error).__name__,
-                f"{what} cannot be found in the event: {error}",
+                f"{what} cannot be found in the event{why}",
             ) from error
     whole = _in(event, finder)  # a key may have dots in it
     if whole is not NOTHING:
@@ -52,13 +58,13 @@ def _in(value: Any, part: str) -> Any:
 
 
 def instance_id(event: Any, finder: Finder) -> str:
-    """Find the id of the instance in an event; a whole number is one too.
+    """Find the id of the instance in an event; a whole number of 64 bits is one too.
 
     Raises:
         Refused: if there is none, or it can be no id.
     """
     found = find(event, finder, "the id of the instance")
-    if type(found) is int:
+    if type(found) is int and MIN_INT <= found <= MAX_INT:
         found = str(found)
     if found is NOTHING or found is None or found == "":
         where = (
@@ -79,10 +85,14 @@ def checked(found: object) -> str:
     if not isinstance(found, str):
         kind = type(found).__name__
         raise Refused(
-            BAD_REQUEST, "BadId", f"the id of an instance is a text, not {kind}"
+            BAD_REQUEST,
+            "BadId",
+            f"the id of an instance is a text or a whole number of 64 bits, not {kind}",
         )
-    with refusals():
+    try:
         return checked_id(found)
+    except DefinitionError as error:
+        raise Refused(BAD_REQUEST, "BadId", str(error)) from error
 
 
 def check_finder(finder: object, option: str) -> None:

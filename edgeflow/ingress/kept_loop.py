@@ -38,7 +38,9 @@ class KeptLoop:
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine there, and wait for its result in this thread."""
-        answer: Future[T] = asyncio.run_coroutine_threadsafe(work(), self._started())
+        with self._lock:  # so that `close` does not end the loop in between
+            loop = self._started()
+            answer: Future[T] = asyncio.run_coroutine_threadsafe(work(), loop)
         return answer.result()
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -55,15 +57,14 @@ class KeptLoop:
                 thread.join()
 
     def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                ready: Future[asyncio.AbstractEventLoop] = Future()
-                self._thread = threading.Thread(
-                    target=_keep, args=(ready,), name="edgeflow loop", daemon=True
-                )
-                self._thread.start()
-                self._loop = ready.result()
-            return self._loop
+        if self._loop is None:
+            ready: Future[asyncio.AbstractEventLoop] = Future()
+            self._thread = threading.Thread(
+                target=_keep, args=(ready,), name="edgeflow loop", daemon=True
+            )
+            self._thread.start()
+            self._loop = ready.result()
+        return self._loop
 
 
 def _keep(ready: Future[asyncio.AbstractEventLoop]) -> None:

@@ -34,7 +34,12 @@ def _knows_secret(request: Request, secret: str | None) -> bool:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if not secret or scheme.lower() != "bearer":
         return False
-    return hmac.compare_digest(given.strip().encode(), secret.encode())
+    return hmac.compare_digest(_bytes(given.strip()), _bytes(secret))
+
+
+def _bytes(text: str) -> bytes:
+    """Encode even lone surrogates, which JSON and environments can bring along."""
+    return text.encode(errors="surrogatepass")
 
 
 async def let_in(request: Request, action: Action, authorize: Authorize | None) -> None:

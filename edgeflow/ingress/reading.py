@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from edgeflow.engine.scope import checked_message
-from edgeflow.errors import Undecodable
+from edgeflow.errors import DefinitionError, Undecodable
 from edgeflow.ingress.doors import trigger_of
 from edgeflow.ingress.finding import NOTHING, Finder, checked, find, instance_id
 from edgeflow.ingress.refusing import (
@@ -14,7 +14,6 @@ from edgeflow.ingress.refusing import (
     NOT_ALLOWED,
     TOO_LARGE,
     Refused,
-    refusals,
 )
 from edgeflow.platform import DOOR, Action, Request
 from edgeflow.starting import new_id
@@ -55,7 +54,12 @@ class Reader:
         elif isinstance(request.event, dict):
             # Over HTTP our own have doors of their own: see `trigger_of`.
             trigger = cast("dict[str, Any]", request.event).get(DOOR)
-        action = self._start(request) if trigger is None else _triggered(trigger)
+        if trigger is None:
+            return request, self._start(request)
+        action = _triggered(trigger, self.workflow)
+        if action.kind == "send" and action.message_id is None and request.delivery:
+            # Queues deliver at least once: the same delivery is the same message.
+            action = replace(action, message_id=_text(request.delivery, "a delivery"))
         return request, action
 
     def _parsed(self, request: Request) -> Any:
@@ -91,7 +95,7 @@ class Reader:
         return checked(delivery) if delivery else new_id()
 
 
-def _triggered(trigger: Any) -> Action:
+def _triggered(trigger: Any, workflow: str) -> Action:
     """Read what is under the reserved key.
 
     Raises:
@@ -100,11 +104,11 @@ def _triggered(trigger: Any) -> Action:
     if isinstance(trigger, dict):
         match cast("dict[str, Any]", trigger):
             case {"wake": id_, **rest} if not rest:
-                return Action("wake", checked(id_))
+                return Action("wake", checked(id_), workflow)
             case {"look": id_, **rest} if not rest:
-                return Action("look", checked(id_))
+                return Action("look", checked(id_), workflow)
             case {"run_due": limit, **rest} if not rest and _is_limit(limit):
-                return Action("run_due", limit=limit)
+                return Action("run_due", name=workflow, limit=limit)
             case {"send": {"to": to, "name": name, **more}, **rest} if not rest:
                 return _send(to, name, cast("dict[str, Any]", more))
             case _:
@@ -126,7 +130,8 @@ def _send(to: object, name: object, more: dict[str, Any]) -> Action:
     message = more.pop("id", None)
     body = more.pop("body", None)
     if more:
-        raise Refused(BAD_REQUEST, "BadTrigger", f"a message has no {min(more)!r}")
+        stranger = next(iter(more))
+        raise Refused(BAD_REQUEST, "BadTrigger", f"a message has no {stranger!r}")
     return Action(
         "send",
         checked(to),
@@ -137,10 +142,12 @@ def _send(to: object, name: object, more: dict[str, Any]) -> Action:
 
 
 def _text(found: object, what: str) -> str:
-    with refusals():
+    try:
         text = checked_message(found, what)
+    except DefinitionError as error:
+        raise Refused(BAD_REQUEST, "BadMessage", str(error)) from error
     if len(text) > MAX_TEXT:
         raise Refused(
-            BAD_REQUEST, "TooLong", f"{what} has {MAX_TEXT} characters at most"
+            BAD_REQUEST, "BadMessage", f"{what} has {MAX_TEXT} characters at most"
         )
     return text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgeflow.errors import (
     AlreadyExists,
     DefinitionError,
+    TooLarge,
     Unencodable,
     UnknownInstance,
     ValueRefused,
@@ -24,16 +25,21 @@ NOT_ALLOWED = 405
 CONFLICT = 409
 TOO_LARGE = 413
 
+LONGEST = 1000
+"""Characters of a refusal's message: it may repeat what came from outside."""
+
 
 class Refused(Exception):
     """Raised if a request is refused; nothing was done."""
 
     def __init__(self, status: int, type: str, message: str) -> None:
         """Say so with an HTTP status, the name of a type of error, and a sentence."""
+        # A lone surrogate, which JSON can bring along, could not be sent back.
+        text = message[:LONGEST].encode(errors="backslashreplace").decode()
         self.status = status
         self.type = type
-        self.message = message
-        super().__init__(message)
+        self.message = text
+        super().__init__(text)
 
 
 @contextmanager
@@ -41,7 +47,7 @@ def refusals() -> Generator[None]:
     """Make what is the caller's mistake a refusal."""
     try:
         yield
-    except ValueTooLarge as error:
+    except (ValueTooLarge, TooLarge) as error:
         raise _refused(TOO_LARGE, error) from error
     except (DefinitionError, ValueRefused) as error:
         raise _refused(BAD_REQUEST, error) from error

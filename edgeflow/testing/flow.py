@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from io import BytesIO, TextIOWrapper
@@ -20,6 +19,7 @@ from edgeflow.engine.children import completion_name
 from edgeflow.engine.inbox import Posted, reply_address, unseal
 from edgeflow.errors import StoreError
 from edgeflow.handle import Handle, unwrap
+from edgeflow.posting import new_message_id, plain, post
 from edgeflow.store import TERMINAL, Query
 from edgeflow.stores import store_from_url
 from edgeflow.testing.clock import VirtualClock
@@ -316,10 +316,10 @@ class Instance(Handle[R_co]):
 
     async def _ask(self, name: str, body: object, wait: float) -> Any:
         await self._until_it_awaits(name)
-        flow, ask = self._flow, os.urandom(16).hex()
+        flow, ask = self._flow, new_message_id()
         now, address = flow.clock.now(), reply_address(ask)
-        plain = self._plain(name, body)
-        await self._post(ask, name, Posted(plain, now, ask=ask, deadline=now + wait))
+        posted = Posted(plain(name, body), now, ask=ask, deadline=now + wait)
+        await post(flow.app.wiring, self.id, ask, name, posted)
         await flow.drive()
         while not (answers := await flow.store.unread(address)):
             if not await flow.skip(now + wait):
