@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+import threading
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.committing import to_the_end
 from edgeflow.engine.shutdown import Guard, process_guard
 from edgeflow.errors import EdgeflowError, ProcessEnding
-from edgeflow.ward import WorkerWard, all_drained
+from edgeflow.ward import WorkerWard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -89,24 +90,48 @@ class Session:
             finally:
                 if serves:
                     await to_the_end(self._serve_no_more(worker))
-        except (asyncio.CancelledError, ProcessEnding):
-            await self._end_use(ward, runs=runs)
+        except (SystemExit, KeyboardInterrupt):
+            await self._end_use(ward, runs=runs, is_ending=True)
             raise
         except BaseException:
-            await to_the_end(self._release(ward))
+            await self._end_use(ward, runs=runs)
             raise
         await self._end_use(ward, runs=runs)
 
-    async def _end_use(self, ward: WorkerWard, *, runs: bool) -> None:
+    async def _end_use(
+        self, ward: WorkerWard, *, runs: bool, is_ending: bool = False
+    ) -> None:
         """Release; end the task with the process, if that is on us.
 
         Raises:
             SystemExit, KeyboardInterrupt: if so; all is durable then.
         """
-        end = ward.leave() if runs else None
-        await to_the_end(self._release(ward))
+        cancelled: asyncio.CancelledError | None = None
+        if runs:
+            ward.leave()
+        try:
+            await to_the_end(self._release(ward))
+        except asyncio.CancelledError as error:  # a second signal's, perhaps
+            cancelled = error
+        finally:
+            if runs:
+                ward.left()
+        if not is_ending:
+            end = ward.exit or (self.guard.exit() if runs else None)
+            await self._end_with(end, ward)
+        if cancelled is not None:
+            raise cancelled
+
+    async def _end_with(self, end: BaseException | None, ward: WorkerWard) -> None:
+        """Raise this, if anything, once all is durable, on other loops too.
+
+        Sooner it would end this loop, and tear what others still write, or close.
+        """
         if end is not None:
-            await to_the_end(all_drained(self.guard))
+            with suppress(asyncio.CancelledError):
+                await to_the_end(ward.over(asyncio.current_task()))
+            if threading.current_thread() is not threading.main_thread():
+                self.guard.pass_on(end)  # here it ends a thread, and no more
             raise end
 
     async def stay(self, *, serves: bool) -> Worker:
@@ -136,6 +161,8 @@ class Session:
         if worker.serving:
             await to_the_end(self._serve_no_more(worker))
         await to_the_end(self._release(ward))
+        if ward.exit is not None:
+            self.guard.pass_on(ward.exit)
 
     def _serve(self, worker: Worker) -> None:
         self._servers += 1
@@ -171,38 +198,57 @@ class Session:
     async def _acquire(self, *, runs: bool) -> tuple[Worker, WorkerWard]:
         async with self._locked():
             if runs and self.guard.heard:
-                raise self.guard.exit() or ProcessEnding("a run")
-            if self._stack is None or self._worker is None or self._ward is None:
-                await self._open_store()
-                self._stack = AsyncExitStack()
-                self._stack.push_async_callback(self._wiring.store.close)
+                end = self.guard.exit() if self.guard.is_drained else None
+                raise end or ProcessEnding("a run")
+            if self._worker is None or self._ward is None:
                 self._worker = self._make_worker(lambda: self.resources)
                 self._ward = WorkerWard(self._worker, self.guard, self._drained)
-            if runs and not self._entered:
-                await self._enter(self._stack, self._ward)
-            if runs:
-                self._install(self.guard)
+            worker, ward = self._worker, self._ward
+            try:
+                if runs:
+                    await self._enter(ward)
+                else:
+                    await self._open_store()
+            except BaseException as error:
+                if self._users == 0:
+                    await self._close()
+                    if isinstance(error, Exception):
+                        await self._end_with(ward.exit, ward)
+                raise
             self._users += 1
-            return self._worker, self._ward
+            return worker, ward
 
-    async def _open_store(self) -> None:
-        store = self._wiring.store
-        try:
-            await to_the_end(store.open())
-        except asyncio.CancelledError:
-            await to_the_end(store.close())
-            raise
+    async def _enter(self, ward: WorkerWard) -> None:
+        """Make ready to run, if it is not; a signal that comes meanwhile waits.
 
-    async def _enter(self, stack: AsyncExitStack, ward: WorkerWard) -> None:
-        try:
+        Raises:
+            ProcessEnding: if one did.
+        """
+        if self._entered:
+            self._install(self.guard)
+            return
+        self.guard.attach(ward)
+        self._install(self.guard)
+        with ward.opening():
+            stack = await self._open_store()
             if self._lifespan is not None:
                 self.resources = await stack.enter_async_context(self._lifespan())
-            self._entered = True
-            self.guard.attach(ward)
-        except BaseException:
-            if self._users == 0:
-                await self._close()
-            raise
+        self._entered = True
+        self._install(self.guard)  # what was opened may have handlers of its own
+        if self.guard.heard:
+            raise ProcessEnding("a run")
+
+    async def _open_store(self) -> AsyncExitStack:
+        if self._stack is None:
+            store = self._wiring.store
+            try:
+                await to_the_end(store.open())
+            except asyncio.CancelledError:
+                await to_the_end(store.close())
+                raise
+            self._stack = AsyncExitStack()
+            self._stack.push_async_callback(store.close)
+        return self._stack
 
     async def _release(self, ward: WorkerWard) -> None:
         if self._ward is not ward:
@@ -222,7 +268,7 @@ class Session:
         finally:
             if ward is not None:
                 ward.is_drained = True
-                self.guard.detach(ward)
+                ward.exit = self.guard.detach(ward)
             if stack is not None:
                 await stack.aclose()
             self.resources = None

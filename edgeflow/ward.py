@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.rescue import rescue
@@ -13,7 +13,7 @@ PAUSE = 0.005
 """Seconds between looks at wards of other event loops."""
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from edgeflow.engine.shutdown import Guard
     from edgeflow.engine.worker import Worker
@@ -33,8 +33,14 @@ class WorkerWard:
         self._worker = worker
         self._guard = guard
         self._drained = drained
+        self.exit: BaseException | None = None
+        """What ends the process, if that was on us when this ward was closed."""
         self._task: asyncio.Task[None] | None = None
-        self._users: set[asyncio.Task[Any]] = set()
+        self._opened = asyncio.Event()
+        self._opened.set()
+        self._users: list[asyncio.Task[Any]] = []
+        self._inside: list[asyncio.Task[Any]] = []
+        """The users, and those who leave and have not yet left."""
 
     @property
     def seconds(self) -> float:
@@ -68,15 +74,25 @@ class WorkerWard:
         if hurry:
             self._worker.hurry()
 
+    @contextmanager
+    def opening(self) -> Generator[None]:
+        """Drain nothing meanwhile: what is being opened is to be closed first."""
+        self._opened.clear()
+        try:
+            yield
+        finally:
+            self._opened.set()
+
     async def _drain(self) -> None:
         try:
+            await self._opened.wait()
             await self._worker.shut()
         finally:
             self.is_drained = True
             self._drained()
             self._guard.check()
             if self._guard.ends:
-                for user in self._users:
+                for user in set(self._users):
                     user.cancel("the process ends")
 
     def rescue(self) -> None:
@@ -91,16 +107,30 @@ class WorkerWard:
         It then waits for something, perhaps for ever: `async with app: ...`.
         """
         if (task := asyncio.current_task()) is not None:
-            self._users.add(task)
+            self._users.append(task)  # again, if it uses the app within its use
+            self._inside.append(task)
 
-    def leave(self) -> BaseException | None:
-        """Take it back; give what the task is to end with, if the process ends.
+    def leave(self) -> None:
+        """Take it back, once; `left` is to follow."""
+        if (task := asyncio.current_task()) in self._users:
+            self._users.remove(task)
 
-        To be raised once all is durable: see `all_drained`.
+    def left(self) -> None:
+        """Note that what the current task had to close is closed."""
+        if (task := asyncio.current_task()) in self._inside:
+            self._inside.remove(task)
+
+    async def over(self, me: asyncio.Task[Any] | None) -> None:
+        """Wait until no task but `me` is to leave; not for ever, but until all drained.
+
+        To be raised after that is what ends the process: it ends this loop at once.
         """
-        if (task := asyncio.current_task()) is not None:
-            self._users.discard(task)
-        return self._guard.exit()
+        until = self.loop.time() + self.reserve
+        while any(task is not me for task in self._inside):
+            if self.loop.time() >= until:
+                break
+            await asyncio.sleep(PAUSE)
+        await all_drained(self._guard)
 
 
 async def all_drained(guard: Guard) -> None:

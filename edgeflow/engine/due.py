@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from edgeflow.errors import StoreError
 
 if TYPE_CHECKING:
     from edgeflow.engine.worker import Worker
@@ -50,6 +53,8 @@ class Due:
     async def claim(self, limit: int, since: float | None = None) -> list[str]:
         """Take instances that are due now, or since some time."""
         worker = self._worker
+        if worker.is_shut:
+            return []
         busy = sum(1 for run in worker.runs.values() if run.resting is None)
         free = min(limit, worker.plan.max_running - busy)
         if free <= 0:
@@ -63,6 +68,15 @@ class Due:
         for instance in found:
             await worker.check(instance)
         return found
+
+    async def give_back(self, instance: str) -> None:
+        """Let others run at once what was claimed here and is not opened any more."""
+        wiring = self._worker.wiring
+        with suppress(StoreError), wiring.clock.busy():  # the lease ends by itself
+            loaded = await wiring.store.load(instance)
+            if loaded is not None:
+                now = wiring.clock.now()
+                await wiring.store.renew(instance, loaded.head.token, now, 0.0)
 
     async def _drive_all(
         self, instances: list[str], deadline: float | None

@@ -209,6 +209,8 @@ class Worker:
                 await arm_at(run.journal, run.resting.wake_at)
             return run.resting is None and not run.over
         ours = await self._parking.renew(run, self.plan.lease)
+        if run.over and ours:  # dropped meanwhile: others may run it at once
+            await self._parking.renew(run, 0.0)
         if run.over or run.resting is None:
             return not run.over
         if not ours:
@@ -338,6 +340,9 @@ class Worker:
         """Drive an instance; what goes wrong is logged, and gives None."""
         try:
             return await self.drive(instance, deadline, take_over=take_over)
+        except ProcessEnding:
+            if take_over:  # it was claimed
+                await self.due.give_back(instance)
         except (Fenced, StoreError) as error:
             log.warning("instance %r goes on elsewhere or later: %s", instance, error)
         except EdgeflowError:

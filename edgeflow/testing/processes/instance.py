@@ -156,7 +156,7 @@ class Victim:
         return life
 
     def _is_struck(self, kill: Kill, exit_code: int, errors: str) -> bool:
-        if exit_code == -kill.by:
+        if exit_code in {-kill.by, 128 + kill.by}:  # the latter in an orderly way
             return True
         # A program may make of it what it likes, and the interpreter at its end, too.
         listens = self._program.is_script or "KeyboardInterrupt" in errors
