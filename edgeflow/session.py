@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.committing import to_the_end
@@ -76,12 +75,9 @@ class Session:
             StoreUnavailable: if the store cannot be opened.
             ProcessEnding: with `runs`, if the process was told to end, and somebody
                 else sees to that: a server.
-            SystemExit, KeyboardInterrupt: at the end of it, if that is on us.
         """
         runs = runs or serves
         worker, ward = await self._acquire(runs=runs)
-        if runs:
-            ward.enter()
         try:
             if serves:
                 self._serve(worker)
@@ -90,49 +86,21 @@ class Session:
             finally:
                 if serves:
                     await to_the_end(self._serve_no_more(worker))
-        except (SystemExit, KeyboardInterrupt):
-            await self._end_use(ward, runs=runs, is_ending=True)
-            raise
-        except BaseException:
-            await self._end_use(ward, runs=runs)
-            raise
-        await self._end_use(ward, runs=runs)
-
-    async def _end_use(
-        self, ward: WorkerWard, *, runs: bool, is_ending: bool = False
-    ) -> None:
-        """Release; end the task with the process, if that is on us.
-
-        Raises:
-            SystemExit, KeyboardInterrupt: if so; all is durable then.
-        """
-        cancelled: asyncio.CancelledError | None = None
-        if runs:
-            ward.leave()
-        try:
-            await to_the_end(self._release(ward))
-        except asyncio.CancelledError as error:  # a second signal's, perhaps
-            cancelled = error
-        finally:
             if runs:
-                ward.left()
-        if not is_ending:
-            end = ward.exit or (self.guard.exit() if runs else None)
-            await self._end_with(end, ward)
-        if cancelled is not None:
-            raise cancelled
+                await self._ended()
+        except ProcessEnding:
+            await self._ended()
+            raise
+        finally:
+            await to_the_end(self._release(ward))
 
-    async def _end_with(self, end: BaseException | None, ward: WorkerWard) -> None:
-        """Raise this, if anything, once all is durable, on other loops too.
+    async def _ended(self) -> None:
+        """If it is on us to end the process, wait for that: the loop is left soon.
 
-        Sooner it would end this loop, and tear what others still write, or close.
+        Who used the app is told by the cancellation that comes then.
         """
-        if end is not None:
-            with suppress(asyncio.CancelledError):
-                await to_the_end(ward.over(asyncio.current_task()))
-            if threading.current_thread() is not threading.main_thread():
-                self.guard.pass_on(end)  # here it ends a thread, and no more
-            raise end
+        if self.guard.ends:
+            await asyncio.get_running_loop().create_future()
 
     async def stay(self, *, serves: bool) -> Worker:
         """Open for as long as this loop lives, or until `part` or the process's end.
@@ -161,8 +129,6 @@ class Session:
         if worker.serving:
             await to_the_end(self._serve_no_more(worker))
         await to_the_end(self._release(ward))
-        if ward.exit is not None:
-            self.guard.pass_on(ward.exit)
 
     def _serve(self, worker: Worker) -> None:
         self._servers += 1
@@ -198,8 +164,7 @@ class Session:
     async def _acquire(self, *, runs: bool) -> tuple[Worker, WorkerWard]:
         async with self._locked():
             if runs and self.guard.heard:
-                end = self.guard.exit() if self.guard.is_drained else None
-                raise end or ProcessEnding("a run")
+                raise ProcessEnding("a run")
             if self._worker is None or self._ward is None:
                 self._worker = self._make_worker(lambda: self.resources)
                 self._ward = WorkerWard(self._worker, self.guard, self._drained)
@@ -209,11 +174,9 @@ class Session:
                     await self._enter(ward)
                 else:
                     await self._open_store()
-            except BaseException as error:
+            except BaseException:
                 if self._users == 0:
                     await self._close()
-                    if isinstance(error, Exception):
-                        await self._end_with(ward.exit, ward)
                 raise
             self._users += 1
             return worker, ward
@@ -265,13 +228,15 @@ class Session:
         try:
             if worker is not None:
                 await worker.drain()
-        finally:
             if ward is not None:
                 ward.is_drained = True
-                ward.exit = self.guard.detach(ward)
+                self.guard.check()
+        finally:
             if stack is not None:
                 await stack.aclose()
             self.resources = None
+            if ward is not None:
+                self.guard.detach(ward)
 
     def _drained(self) -> None:
         """Let go of what stays open for nobody in particular: the process ends."""

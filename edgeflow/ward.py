@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeflow.engine.rescue import rescue
-
-PAUSE = 0.005
-"""Seconds between looks at wards of other event loops."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from edgeflow.engine.shutdown import Guard
     from edgeflow.engine.worker import Worker
+
+PAUSE = 0.005
+"""Seconds between looks at wards of other event loops."""
 
 
 class WorkerWard:
@@ -33,14 +33,9 @@ class WorkerWard:
         self._worker = worker
         self._guard = guard
         self._drained = drained
-        self.exit: BaseException | None = None
-        """What ends the process, if that was on us when this ward was closed."""
         self._task: asyncio.Task[None] | None = None
         self._opened = asyncio.Event()
         self._opened.set()
-        self._users: list[asyncio.Task[Any]] = []
-        self._inside: list[asyncio.Task[Any]] = []
-        """The users, and those who leave and have not yet left."""
 
     @property
     def seconds(self) -> float:
@@ -91,49 +86,30 @@ class WorkerWard:
             self.is_drained = True
             self._drained()
             self._guard.check()
-            if self._guard.ends:
-                for user in set(self._users):
-                    user.cancel("the process ends")
+        await end_loop(self._guard)
 
     def rescue(self) -> None:
         """Write what is dirty, from a thread, though the loop be stuck."""
         rescue(self._worker.wiring.store, list(self._worker.runs.values()))
-
-    # --- who uses the worker ------------------------------------------------------
-
-    def enter(self) -> None:
-        """Note that the current task is to be ended with the process, if that is on us.
-
-        It then waits for something, perhaps for ever: `async with app: ...`.
-        """
-        if (task := asyncio.current_task()) is not None:
-            self._users.append(task)  # again, if it uses the app within its use
-            self._inside.append(task)
-
-    def leave(self) -> None:
-        """Take it back, once; `left` is to follow."""
-        if (task := asyncio.current_task()) in self._users:
-            self._users.remove(task)
-
-    def left(self) -> None:
-        """Note that what the current task had to close is closed."""
-        if (task := asyncio.current_task()) in self._inside:
-            self._inside.remove(task)
-
-    async def over(self, me: asyncio.Task[Any] | None) -> None:
-        """Wait until no task but `me` is to leave; not for ever, but until all drained.
-
-        To be raised after that is what ends the process: it ends this loop at once.
-        """
-        until = self.loop.time() + self.reserve
-        while any(task is not me for task in self._inside):
-            if self.loop.time() >= until:
-                break
-            await asyncio.sleep(PAUSE)
-        await all_drained(self._guard)
 
 
 async def all_drained(guard: Guard) -> None:
     """Wait until all that the guard looks after is durable, on other loops too."""
     while not guard.is_drained:  # noqa: ASYNC110  they cannot set what is ours
         await asyncio.sleep(PAUSE)
+
+
+async def end_loop(guard: Guard) -> None:
+    """End this event loop as the signal would have, if that is on us.
+
+    That is once all is durable, and from a plain callback: it leaves the loop, and
+    comes out of no task. Then asyncio.run cancels all tasks, which unwind as ever.
+    """
+    await all_drained(guard)
+    end = guard.take_exit()
+    if end is not None:
+        asyncio.get_running_loop().call_soon(_raise, end)
+
+
+def _raise(end: BaseException) -> None:
+    raise end

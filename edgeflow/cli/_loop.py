@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from edgeflow.engine.shutdown import SIGNALLED, process_guard
-from edgeflow.ward import all_drained
+from edgeflow.ward import end_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -57,23 +57,20 @@ async def _supervised(
     guard.attach(supervisor)
     try:
         return await work()
-    except asyncio.CancelledError:
-        raise guard.exit() or asyncio.CancelledError() from None
     finally:
         guard.detach(supervisor)
 
 
 class Supervisor:
-    """Says that the work is stopping, and ends it if no app in it does."""
+    """Says that the work is stopping, and ends its loop if no app in it does."""
 
     seconds = reserve = 0.0
     is_drained = True
     """It has nothing of its own."""
 
     def __init__(self, stopping: Callable[[], None]) -> None:
-        """Watch over the current task."""
+        """Call `stopping` once the process is told to end."""
         self._loop = asyncio.get_running_loop()
-        self._work = asyncio.current_task()
         self._stopping = stopping
         self._task: asyncio.Task[None] | None = None
 
@@ -84,12 +81,7 @@ class Supervisor:
 
     def _begin(self) -> None:
         self._stopping()
-        self._task = self._loop.create_task(self._end())
-
-    async def _end(self) -> None:
-        await all_drained(process_guard())
-        if self._work is not None:
-            self._work.cancel()
+        self._task = self._loop.create_task(end_loop(process_guard()))
 
     def rescue(self) -> None:
         """Do nothing: what is dirty is an app's."""

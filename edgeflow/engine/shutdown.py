@@ -72,6 +72,8 @@ class Guard:
         """The signals so far."""
         self.ends = False
         """Whether it is on us to end the process: nobody else has heard the signal."""
+        self._is_left = self._is_elsewhere = False
+        """Whether what ends the process was taken, and by a thread that cannot."""
         self._leave = leave
         self._at = self._limit = 0.0
         """When the first signal came, and when all must be over; monotonic."""
@@ -95,21 +97,19 @@ class Guard:
             ward.end(hurry=False)
         self.check()
 
-    def detach(self, ward: Ward) -> BaseException | None:
-        """Let go of one; after the last, whoever heard before us hears again.
-
-        Returns what is to end the process, if it is on us to do so.
-        """
-        if ward not in self._wards:
-            return None
-        end = self.exit()
-        self._wards.remove(ward)
+    def detach(self, ward: Ward) -> None:
+        """Let go of one; after the last, whoever heard before us hears again."""
+        if ward in self._wards:
+            self._wards.remove(ward)
         self.check()
-        if not self._wards:
-            self.unlisten()
-            if self.ends:  # whoever catches what ends the process may go on
-                self.forget()
-        return end
+        if self._wards:
+            return
+        self.unlisten()
+        if self._is_left:
+            number = self.heard[0] if self._is_elsewhere else None
+            self.forget()  # whoever catches what ends the process may go on
+            if number is not None:
+                os.kill(os.getpid(), number)  # now it does what it does without us
 
     def check(self) -> None:
         """Take note that a ward may be drained."""
@@ -125,26 +125,20 @@ class Guard:
         """Whether nothing is left to be made durable."""
         return self._all_drained.is_set()
 
-    def exit(self) -> BaseException | None:
-        """Give what ends the process as its signal would have, but orderly.
+    def take_exit(self) -> BaseException | None:
+        """Give, once, what ends the process as its signal would have, but orderly.
 
-        None: it is not told to end, or somebody else sees to that.
+        To be raised out of the event loop of this thread. If that is not the main
+        thread, the process ends after the last ward is detached. None: it is not told
+        to end, or somebody else sees to that.
         """
-        if not self.ends:
+        if not self.ends or self._is_left:
             return None
-        if self.heard[0] == signal.SIGINT:
+        self._is_left = True
+        self._is_elsewhere = not _is_main()
+        if self.heard[0] == signal.SIGINT and not self._is_elsewhere:
             return KeyboardInterrupt()
         return SystemExit(SIGNALLED + self.heard[0])
-
-    def pass_on(self, end: BaseException) -> None:
-        """Let the signal do what it does without us, unless somebody needs us still.
-
-        For when `end` cannot be raised where it would end the process.
-        """
-        if not self._wards:
-            code = end.code if isinstance(end, SystemExit) else None
-            number = code - SIGNALLED if isinstance(code, int) else signal.SIGINT
-            os.kill(os.getpid(), number)  # it is for the main thread to handle
 
     # --- hearing --------------------------------------------------------------
 
@@ -156,7 +150,7 @@ class Guard:
         """
         if all(signal.getsignal(number) is self._on_signal for number in signals):
             return True
-        if threading.current_thread() is threading.main_thread():
+        if _is_main():
             for number in signals:
                 self._take(number)
             return True
@@ -186,7 +180,7 @@ class Guard:
 
     def unlisten(self) -> None:
         """Let those hear again who did before us, if nobody else does by now."""
-        if threading.current_thread() is not threading.main_thread():
+        if not _is_main():
             return
         for number, found in list(self._found.items()):
             if signal.getsignal(number) is self._on_signal:
@@ -265,10 +259,14 @@ class Guard:
     def forget(self) -> None:
         """Begin anew: after a fork, what was attached is another process's."""
         self.heard.clear()
-        self.ends = False
+        self.ends = self._is_left = self._is_elsewhere = False
         self._wards.clear()
         self._all_drained = threading.Event()
         self.check()
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _ends_by_itself(handler: Any) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,7 +33,7 @@ def test_whoever_heard_before_is_called_too_and_ends_the_process(
 
     assert heard == guard.heard == [TERM]
     assert work.ends == [False]
-    assert guard.exit() is None
+    assert guard.take_exit() is None
 
 
 def test_what_is_ignored_stays_ignored(guard: Guard, work: Work) -> None:
@@ -66,7 +64,7 @@ def test_what_ends_the_process_by_itself_is_not_called_and_replaced_by_an_orderl
     signal.raise_signal(number)
 
     assert work.ends == [False]
-    assert repr(guard.exit()) == repr(end)
+    assert repr(guard.take_exit()) == repr(end)
 
 
 def test_the_handler_of_asyncios_runner_is_not_called(guard: Guard, work: Work) -> None:
@@ -83,7 +81,7 @@ def test_the_handler_of_asyncios_runner_is_not_called(guard: Guard, work: Work) 
 
     assert asyncio.run(main()) == "not cancelled"
     assert guard.heard == [INT, INT]
-    assert repr(guard.exit()) == "KeyboardInterrupt()"
+    assert repr(guard.take_exit()) == "KeyboardInterrupt()"
 
 
 async def test_a_handler_of_the_loop_is_called_too(guard: Guard, work: Work) -> None:
@@ -98,7 +96,7 @@ async def test_a_handler_of_the_loop_is_called_too(guard: Guard, work: Work) -> 
         loop.remove_signal_handler(TERM)
 
     assert work.ends == [False]
-    assert guard.exit() is None  # the loop's owner sees to that
+    assert guard.take_exit() is None  # the loop's owner sees to that
 
 
 def test_a_server_that_replaces_us_is_called_once_we_listen_again(
@@ -185,10 +183,12 @@ def test_whoever_catches_the_end_of_the_process_may_go_on(
     signal.raise_signal(TERM)
     work.is_drained = True
 
-    assert repr(guard.detach(work)) == "SystemExit(143)"
+    assert repr(guard.take_exit()) == "SystemExit(143)"
+    assert guard.take_exit() is None  # once: a second one would tear the unwinding
+    guard.detach(work)
 
     assert guard.heard == []
-    assert guard.exit() is None
+    assert guard.take_exit() is None
     guard.attach(again := Work())
     guard.listen(BOTH)
     signal.raise_signal(TERM)
@@ -279,41 +279,24 @@ def test_after_a_fork_nothing_is_attached(guard: Guard, work: Work) -> None:
 
     assert guard.heard == []
     assert guard.is_drained
-    assert guard.exit() is None
+    assert guard.take_exit() is None
 
 
-def test_a_signal_is_passed_on_only_if_nobody_needs_us(guard: Guard) -> None:
-    # P-09
+@pytest.mark.parametrize("number", BOTH)
+def test_an_end_taken_in_another_thread_comes_once_nobody_needs_us(
+    guard: Guard, work: Work, number: int
+) -> None:
+    # P-09: there it would end the thread, and no more
     heard: list[int] = []
-    signal.signal(TERM, lambda number, _: heard.append(number))
-    guard.attach(work := Work())
-    guard.pass_on(SystemExit(143))
+    signal.signal(INT, signal.default_int_handler)
+    signal.signal(TERM, signal.SIG_DFL)
+    guard.listen(BOTH)
+    signal.raise_signal(number)
+    end = in_thread(guard.take_exit)
+    signal.signal(number, lambda number, _: heard.append(number))
     assert heard == []
 
     guard.detach(work)
-    guard.pass_on(SystemExit(143))
-    wait_for(lambda: heard == [TERM])
 
-    signal.signal(INT, lambda number, _: heard.append(number))
-    guard.pass_on(KeyboardInterrupt())
-    wait_for(lambda: heard == [TERM, INT])
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
-def test_the_child_of_a_fork_ends_by_a_signal_as_if_we_were_not_there(
-    guard: Guard, work: Work
-) -> None:
-    # P-08 P-09
-    signal.signal(TERM, signal.SIG_DFL)
-    guard.listen(BOTH)
-    child = os.fork()
-    if child == 0:
-        with suppress(BaseException):
-            guard.forget()
-            signal.raise_signal(TERM)
-        os._exit(1)
-
-    _, status = os.waitpid(child, 0)
-
-    assert os.waitstatus_to_exitcode(status) == -TERM
-    assert work.ends == []
+    wait_for(lambda: heard == [number])
+    assert repr(end) == f"SystemExit({128 + number})"
