@@ -261,6 +261,7 @@ class Guard:
         self.heard.clear()
         self.ends = self._is_left = self._is_elsewhere = False
         self._wards.clear()
+        self._all_drained.set()  # who watches it has nothing to wait for
         self._all_drained = threading.Event()
         self.check()
 

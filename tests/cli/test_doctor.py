@@ -48,8 +48,8 @@ def test_in_an_empty_directory_all_is_well_and_nothing_is_made(
     assert found["store"][0] == (
         "good",
         (
-            "sqlite:///edgeflow.db: there is no file edgeflow.db yet; the first run makes "
-            "it"
+            "sqlite:///edgeflow.db: there is no file edgeflow.db yet; "
+            "the first run makes it"
         ),
     )
     assert set(project.iterdir()) == before
@@ -124,8 +124,8 @@ def test_a_store_that_does_not_work_is_a_failure(
         (
             "bad",
             (
-                "sqlite:///other.db: other.db is the database of another program: name a "
-                "new file"
+                "sqlite:///other.db: other.db is the database of another program: "
+                "name a new file"
             ),
         )
     ]

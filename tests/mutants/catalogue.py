@@ -65,8 +65,8 @@ MUTANTS = (
     Mutant(
         "forget the wake time",
         ENGINE + "resting.py",
-        "    return Rest(idle, wake_at, every, due=wake_at, lease=lease, stays=stays)\n",
-        "    return Rest(idle, None, every, due=None, lease=lease, stays=stays)\n",
+        "Rest(idle, wake_at, every, due=wake_at, lease=lease, stays=stays)",
+        "Rest(idle, None, every, due=None, lease=lease, stays=stays)",
         f"{W}[by replay-step-W2]",
     ),
     # --- attempts -----------------------------------------------------------------
@@ -253,5 +253,70 @@ MUTANTS = (
         "                    self.survivors",
         '                if entry.kind == "undo":\n                    self.survivors',
         MATRIX + "test_all_is_undone_newest_first",
+    ),
+    # --- the end of a process, and its platform -------------------------------------
+    Mutant(
+        "arm after the flush",
+        ENGINE + "journal.py",
+        "            await self.wiring.arm(alarms)\n"
+        "        await self._committer.commit(commit, owed)\n",
+        "            await self._committer.commit(commit, owed)\n"
+        "            await self.wiring.arm(alarms)\n"
+        "        else:\n"
+        "            await self._committer.commit(commit, owed)\n",
+        "ingress/test_arming.py::"
+        "test_the_alarm_is_armed_before_the_flush_that_suspends",
+    ),
+    Mutant(
+        "rescue half a change",
+        ENGINE + "journal.py",
+        "            if self.is_whole and (turns, mark) == (self.turns, self.mark):\n",
+        "            if (turns, mark) == (self.turns, self.mark):\n",
+        "shutdown/test_rescue.py::"
+        "test_what_is_rescued_at_any_moment_belongs_together_and_goes_on",
+    ),
+    Mutant(
+        "let a step fail that was cut off",
+        STEP,
+        "            if isinstance(error, CancelledError) and run.stopping:\n"
+        "                return",
+        "            if isinstance(error, CancelledError) and run.over:\n"
+        "                return",
+        "shutdown/test_drain.py::"
+        "test_a_step_that_does_not_is_cut_off_which_is_no_failure",
+    ),
+    Mutant(
+        "keep what was claimed",
+        ENGINE + "due.py",
+        "await wiring.store.renew(instance, loaded.head.token, now, 0.0)",
+        "await wiring.store.renew(instance, loaded.head.token, now, 30.0)",
+        "shutdown/test_drain.py::"
+        "test_what_is_claimed_while_the_process_is_told_is_given_back",
+    ),
+    Mutant(
+        "take the signal away from a server",
+        ENGINE + "shutdown.py",
+        "        self.hear(number)\n"
+        "        if callable(found) and not _ends_by_itself(found):\n"
+        "            found(number, frame)\n",
+        "        self.hear(number)\n",
+        "shutdown/test_guard.py::"
+        "test_whoever_heard_before_is_called_too_and_ends_the_process",
+    ),
+    Mutant(
+        "use the margin up",
+        ENGINE + "plan.py",
+        "        cut, heed = began + deadline - self.margin, self.margin / 5\n",
+        "        cut, heed = began + deadline, self.margin / 5\n",
+        "ingress/test_deadlines.py::"
+        "test_three_seconds_left_are_used_but_for_the_margin",
+    ),
+    Mutant(
+        "let anybody in",
+        "edgeflow/ingress/letting.py",
+        "    if request.authenticated and (authorize is None",
+        "    if (authorize is None",
+        "ingress/test_letting.py::"
+        "test_every_door_is_closed_to_http_and_the_log_says_what_opens_it",
     ),
 )
