@@ -13,7 +13,6 @@ from edgeflow.engine.settings import Settings
 from edgeflow.engine.threads import Threads
 from edgeflow.engine.wiring import Wiring
 from edgeflow.engine.worker import Worker
-from edgeflow.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,15 +48,9 @@ def wire(parts: Parts) -> tuple[Wiring, Callable[[Callable[[], Any]], Worker]]:
     The latter is told how to get the live objects of the process.
 
     Raises:
-        ConfigError: if what wakes instances on this platform is set up in part, or
-            settings contradict each other.
+        ConfigError: if what wakes instances on this platform is set up in part.
     """
     config, threads = parts.config, Threads()
-    if config["max_run"] is not None and config["max_run"] <= config["margin"]:
-        raise ConfigError(
-            f"max_run = {config['max_run']:g} s is not above the margin of "
-            f"{config['margin']:g} s: each run would be suspended at once"
-        )
     name = f"{socket.gethostname()}:{os.getpid()}"
     wiring = Wiring(parts.store, parts.clock, parts.codec, name, config["version"])
     waker = parts.platform.waker(config)

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import sha256
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from edgeflow.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -126,6 +129,23 @@ class Alarm:
 def wake_event(instance: str) -> dict[str, Any]:
     """Give the event by which a waker has an instance looked at."""
     return {DOOR: {"wake": instance}}
+
+
+def require(module: str, package: str, extra: str) -> None:
+    """See to it that a client library is installed, without importing it.
+
+    Raises:
+        ConfigError: if it is not; says how to install it.
+    """
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:  # nor is what it is in
+        found = None
+    if found is None:
+        raise ConfigError(
+            f"wake-ups are set up, but {package} is not installed: "
+            f"pip install 'edgeflow-durable[{extra}]'"
+        )
 
 
 class Waker(Protocol):
@@ -287,6 +307,7 @@ class Platform(Protocol):
         """Give what arms alarms here; None: somebody polls, or calls run_due.
 
         Raises:
-            ConfigError: if the settings are incomplete; says what is missing.
+            ConfigError: if the settings are incomplete, or its client library is
+                missing (see `require`); says what to do.
         """
         ...

@@ -91,8 +91,16 @@ def configure(
     """Put the settings together that are in force on the platform chosen.
 
     Raises:
-        ConfigError: if a setting is unknown or bad.
+        ConfigError: if a setting is unknown or bad, or two contradict each other.
     """
     platform = choice.platform
     defaults = {"grace": platform.grace, "margin": platform.margin}
-    return sources.config(platform.name, platform.keys, defaults, arguments or {})
+    config = sources.config(platform.name, platform.keys, defaults, arguments or {})
+    longest, margin = config["max_run"], config["margin"]
+    if longest is not None and longest <= margin:
+        raise ConfigError(
+            f"max_run = {config.text('max_run')} ({config.settings['max_run'].origin}) "
+            f"is not above margin = {config.text('margin')}: each run would be "
+            "suspended at once"
+        )
+    return config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 @cache
 def installed(group: str) -> Mapping[str, EntryPoint]:
     """Give the entry points of a group by name; nothing is imported yet."""
+    return {point.name: point for point in reversed(list(_all().select(group=group)))}
+
+
+@cache
+def _all() -> Any:
+    """Look through all packages, once for all groups."""
     from importlib.metadata import entry_points  # noqa: PLC0415  costs 10 ms
 
-    return {point.name: point for point in reversed(list(entry_points(group=group)))}
+    return entry_points()

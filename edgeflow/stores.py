@@ -29,7 +29,7 @@ def store_from_url(url: str) -> Store:
     if scheme not in found:
         known = ", ".join(sorted(found))
         raise ConfigError(
-            f"no installed store is called {scheme!r} (in {url!r}): {known}"
+            f"no installed store is called {scheme!r}, as the URL wants: {known}"
         )
     store: Store = found[scheme].load().from_url(url)
     return store

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import ConfigError
-from edgeflow.platform import wake_event
+from edgeflow.platform import require, wake_event
 from edgeflow_azure._host import expects_base64
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def waker_of(settings: Mapping[str, Any]) -> QueueWaker | None:
     """Make the waker that the settings describe; None: they name no queue.
 
     Raises:
-        ConfigError: if no connection string is found.
+        ConfigError: if no connection string is found, or azure-storage-queue is
+            missing.
     """
     queue, connection = settings["queue_name"], settings["queue_connection"]
     if queue is None:
@@ -98,6 +99,7 @@ def waker_of(settings: Mapping[str, Any]) -> QueueWaker | None:
                 f"azure-functions: queue_name is set, but the app setting {name} "
                 "holds no connection string: set it, or queue_connection"
             )
+    require("azure.storage.queue", "azure-storage-queue", "azure")
     return QueueWaker(connection, queue, expects_base64())
 
 

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import ConfigError
-from edgeflow.platform import wake_event
+from edgeflow.platform import require, wake_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -120,7 +120,8 @@ def waker_of(settings: Mapping[str, Any]) -> CloudTasksWaker | None:
     """Make the waker that the settings describe; None: they name no queue.
 
     Raises:
-        ConfigError: if they are incomplete, or the queue has no name of one.
+        ConfigError: if they are incomplete, or the queue has no name of one, or
+            google-cloud-tasks is missing.
     """
     queue, url = settings["queue"], settings["url"]
     if queue is None:
@@ -135,6 +136,7 @@ def waker_of(settings: Mapping[str, Any]) -> CloudTasksWaker | None:
             f"google: queue = {queue!r} is no queue of Cloud Tasks: it has to be like "
             "projects/P/locations/L/queues/Q"
         )
+    require("google.cloud.tasks_v2", "google-cloud-tasks", "google")
     return CloudTasksWaker(
         queue=queue,
         door=f"{url.rstrip('/')}{settings['prefix']}",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgeflow.platform import Request
-from edgeflow_lambda._call import Call, Kind
+from edgeflow_lambda._call import Call, Kind, table
 from edgeflow_lambda._errors import failure
 
 
@@ -21,7 +21,7 @@ def serve(call: Call, delivery: str | None) -> Any:
         Request(
             source="event",
             event=call.event,
-            authenticated=True,  # IAM has: it takes lambda:InvokeFunction to come here
+            authenticated=not _is_http(call.event),
             delivery=delivery,
             seconds_left=call.seconds_left(),
             native=call.event,
@@ -31,6 +31,16 @@ def serve(call: Call, delivery: str | None) -> Any:
     if error is not None:
         raise error
     return answer.value
+
+
+def _is_http(event: Any) -> bool:
+    """Tell whether it is a call over HTTP in a form that is not known here.
+
+    All else IAM has let in: it takes lambda:InvokeFunction to come here. But a gateway
+    may have that, and let in whoever calls it: WebSockets, VPC Lattice, and others.
+    """
+    found = table(event)
+    return "requestContext" in found or {"headers", "method"} <= found.keys()
 
 
 def _fits(_: Any) -> bool:

@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.platform import require
 from edgeflow_lambda._clients import Clients
 from edgeflow_lambda._settings import KEYS
 
@@ -77,12 +78,13 @@ class LambdaPlatform:
         """Give what arms alarms by EventBridge Scheduler and SQS.
 
         Raises:
-            ConfigError: if the settings are incomplete; says what is missing.
+            ConfigError: if the settings are incomplete, or boto3 is missing.
         """
         from edgeflow_lambda._waker import LambdaWaker, services_of  # noqa: PLC0415  costly
 
         if not services_of(settings):
             return None
+        require("boto3", "boto3", "aws")
         return LambdaWaker(settings, self._clients, lambda: self._called_as)
 
     def _warm_up(self, settings: Mapping[str, Any]) -> None:

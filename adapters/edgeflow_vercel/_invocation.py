@@ -35,7 +35,7 @@ def is_cron(request: Request, door: str, secret: str) -> bool:
 
     https://vercel.com/docs/cron-jobs/manage-cron-jobs#securing-cron-jobs
     """
-    if not secret or (request.method, request.path) != ("GET", door):
+    if not secret or (request.method, request.path.rstrip("/")) != ("GET", door):
         return False
     given = request.headers.get("authorization", "")
     return hmac.compare_digest(given.encode(), f"Bearer {secret}".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from edgeflow.cli._checks import of_config, of_platform, of_runtime, of_store
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from edgeflow.cli._checks import Check
     from edgeflow.cli._console import Output
 
+GAPS = 4
+"""Columns beside the name and the text: the sign, and blanks."""
 SIGNS = {"good": "completed", "note": "suspended", "bad": "failed"}
 """The sign of a verdict is that of a status."""
 
@@ -57,4 +60,7 @@ def _write(output: Output, checks: list[Check]) -> None:
         name = "" if check.name == last else check.name
         last = check.name
         sign = output.sign(SIGNS[check.verdict])
-        output.line(f"{sign} {pad(name, names)}  {clean(check.text)}")
+        first, *more = wrap(clean(check.text), output.width - names - GAPS)
+        output.line(f"{sign} {pad(name, names)}  {first}")
+        for line in more:
+            output.line(f"{pad('', names + GAPS)}{line}")

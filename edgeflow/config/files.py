@@ -56,9 +56,14 @@ def load(path: Path) -> Mapping[str, Any] | None:
     if stamp is None:
         raise ConfigError(f"there is no file {path} to read the configuration from")
     content = _parsed(path, *stamp)
-    if path.name != SHARED:
-        return content
     tool = content.get("tool")
+    if path.name != SHARED:
+        if _is_table(tool):
+            raise ConfigError(
+                f"{path}: in this file leave tool.edgeflow out of the names of tables: "
+                "[platform.aws-lambda]"
+            )
+        return content
     ours = cast("dict[str, Any]", tool).get("edgeflow") if _is_table(tool) else None
     if ours is not None and not _is_table(ours):
         raise ConfigError(f"{path}: {TABLE} has to be a table")
@@ -92,4 +97,10 @@ def _parsed(path: Path, _modified: int, _size: int) -> Mapping[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8, as TOML has to be: {error}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from error
+        hint = ""
+        if "overwrite" in str(error) and b"platform" in raw:
+            hint = (
+                '. If it has both platform = "…" and tables [platform.…]: say the '
+                "former by EDGEFLOW_PLATFORM, or App(platform=…)"
+            )
+        raise ConfigError(f"{path} is no TOML: {error}{hint}") from error

@@ -13,6 +13,7 @@ from edgeflow.config.kinds import (
     PATH,
     POSITIVE_SECONDS,
     SECONDS,
+    SECRET,
     STORE,
     TEXT,
     Kind,
@@ -74,7 +75,7 @@ KEYS: Mapping[str, Key] = MappingProxyType(
             "what a handler's run may take where the platform gives no deadline",
         ),
         "secret": Key(
-            TEXT, None, "shared secret of the doors of a handler", secret=True
+            SECRET, None, "shared secret of the doors of a handler", secret=True
         ),
         "ingress": Key(
             choice("closed", "platform"),

@@ -16,6 +16,7 @@ DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?(ms|s|m|h|d)?")
 SIZE = re.compile(r"([0-9]{1,18}) ?(B|KiB|MiB|GiB)?")
 SECONDS_IN = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 BYTES_IN = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+SECRETS = re.compile(r"[!-~]+")
 PATHS = re.compile(r"(/[A-Za-z0-9_.~-]+)+")
 
 
@@ -39,6 +40,14 @@ def _text(value: object) -> str:
     if not (isinstance(value, str) and value.strip()):
         raise ValueError(value)
     return value
+
+
+def _secret(value: object) -> str:
+    """Take what a header can carry; files of secrets end with a newline."""
+    text = _text(value).strip()
+    if not SECRETS.fullmatch(text):
+        raise ValueError(value)
+    return text
 
 
 def _store(value: object) -> object:
@@ -126,6 +135,7 @@ def _show_flag(value: bool) -> str:  # noqa: FBT001  it is what is shown
     return "true" if value else "false"
 
 
+SECRET = Kind("visible characters of ASCII, without blanks", _secret)
 TEXT = Kind("a text that is not empty", _text)
 STORE = Kind("the URL of a store, like sqlite:///edgeflow.db or memory:", _store)
 PATH = Kind("a path like /edgeflow: it begins with / and does not end with it", _path)

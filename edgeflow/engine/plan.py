@@ -67,7 +67,7 @@ class Plan:
     def look_at(self, outcome: Outcome[Any], now: float) -> float:
         """Tell when to look at an instance again that rests like this."""
         when = now + self.poll
-        if outcome.wake_at is not None:
+        if outcome.wake_at is not None and outcome.status != "running":
             return min(when, outcome.wake_at) if outcome.awaiting else outcome.wake_at
         if not outcome.awaiting and outcome.status in RESTLESS:
             return now  # evicted, or changed from outside: due at once

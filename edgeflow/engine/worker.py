@@ -186,7 +186,7 @@ class Worker:
         held = not journal.header["resting"] and loaded.head.lease > self._clock.now()
         if held and not take_over:  # its owner may have died, or not see a message
             await arm_at(journal, loaded.head.lease)
-            return Outcome("running")
+            return Outcome("running", wake_at=loaded.head.lease)
         trouble = await opening.take_over(journal, self.plan.lease)
         return self._begin(journal, inbox, trouble)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.committing import to_the_end
@@ -12,10 +13,12 @@ from edgeflow.errors import (
     ErrorInfo,
     Fenced,
     InstanceFinished,
+    StoreError,
     UnknownInstance,
     ValueRefused,
 )
 from edgeflow.ingress.answering import (
+    ACCEPTED,
     OK,
     answer,
     looked,
@@ -25,7 +28,7 @@ from edgeflow.ingress.answering import (
 )
 from edgeflow.ingress.refusing import CONFLICT, Refused, refusals
 from edgeflow.outcome import Outcome
-from edgeflow.posting import new_message_id, post
+from edgeflow.posting import have_woken, new_message_id, post
 from edgeflow.starting import start
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("edgeflow")
 
+DOORS = {"send", "wake", "look"}
+"""What comes in beside the handler's own events."""
 DRIVES = {"start", "send", "wake"}
 """What has an instance driven here; with no time for that nothing of it is done."""
 
@@ -50,8 +55,14 @@ class Doing:
         workflow: Workflow[Any, Any],
         worker: Worker,
         until: float | None,
+        *,
+        authenticated: bool = True,
     ) -> None:
-        """Have everything suspended before `until`, in s since the epoch."""
+        """Have everything suspended before `until`, in s since the epoch.
+
+        Who was let in by the hook alone finds no instances but those of `workflow`.
+        """
+        self._authenticated = authenticated
         self._app = app
         self._workflow = workflow
         self._worker = worker
@@ -67,6 +78,8 @@ class Doing:
         """
         if action.kind in DRIVES and self._is_late():
             return self._no_time()
+        if action.kind in DOORS and not self._authenticated:
+            await self._check_is_ours(action.id)
         match action.kind:
             case "start":
                 return await self._start(action)
@@ -107,8 +120,26 @@ class Doing:
                 )
         except InstanceFinished as error:
             raise Refused(CONFLICT, type(error).__name__, str(error)) from error
-        value = await self._told(action.id)
+        try:
+            value = await self._told(action.id)
+        except StoreError as error:  # it is durable: the same again might double it
+            log.warning("a message to %r waits for its next run: %s", action.id, error)
+            with suppress(StoreError):
+                await have_woken(self._app.wiring, action.id, id_)
+            value = {"id": action.id, "status": "unknown"}
+            return answer(ACCEPTED, value | {"sent": sent})
         return answer(OK, value | {"sent": sent})
+
+    async def _check_is_ours(self, instance: str) -> None:
+        """Keep other handlers' instances apart: each has a hook of its own.
+
+        Raises:
+            Refused: if it is another workflow's, or there is none.
+        """
+        with refusals():
+            info = await self._app.handle(instance).info()
+            if info.workflow != self._workflow.name:
+                raise UnknownInstance(instance)
 
     async def _wake(self, instance: str) -> Answer:
         return answer(OK, await self._told(instance))

@@ -69,14 +69,20 @@ class HandlerEndpoint:
 
     async def answer(self, request: Request) -> Answer:
         """Do what a request wants, and answer after it is durable. Raises nothing."""
-        began = self._app.clock.now()
+        return await self._answer(request, self._app.clock.now())
+
+    async def _answer(self, request: Request, began: float) -> Answer:
         try:
             request = identified(request, self.settings)
             request, action = self._reader.read(request)
             await let_in(request, action, self._authorize)
             worker = await self._opened()
             doing = Doing(
-                self._app, self._workflow, worker, self._until(request, began)
+                self._app,
+                self._workflow,
+                worker,
+                self._until(request, began),
+                authenticated=request.authenticated,
             )
             answer = await doing.act(action)
             if not self._serves:
@@ -117,7 +123,8 @@ class HandlerEndpoint:
 
     def answer_in_thread(self, request: Request) -> Answer:
         """Do the same from plain code, on an event loop that the process keeps."""
-        return self._kept_loop.run(lambda: self.answer(request))
+        began = self._app.clock.now()  # the loop may be busy with others
+        return self._kept_loop.run(lambda: self._answer(request, began))
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

@@ -24,17 +24,29 @@ HARMLESS = {"wake", "run_due"}
 def identified(request: Request, settings: Mapping[str, Any]) -> Request:
     """Give the request with what the configuration knows of who calls."""
     if request.source == "http" and not request.authenticated:
-        by_platform = settings["ingress"] == "platform"
+        by_platform = settings["ingress"] == "platform" and not _is_forged(request)
         if by_platform or _knows_secret(request, settings["secret"]):
             return replace(request, authenticated=True)
     return request
+
+
+def _is_forged(request: Request) -> bool:
+    """Tell whether a page of another site sends it, with what its reader's browser has.
+
+    Where cookies authenticate that is not the reader's wish.
+    https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
+    """
+    return request.headers.get("sec-fetch-site") == "cross-site"
 
 
 def _knows_secret(request: Request, secret: str | None) -> bool:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if not secret or scheme.lower() != "bearer":
         return False
-    return hmac.compare_digest(_bytes(given.strip()), _bytes(secret))
+    is_known = hmac.compare_digest(_bytes(given.strip()), _bytes(secret))
+    if not is_known:
+        log.warning("a bearer token came that is not the secret of this handler")
+    return is_known
 
 
 def _bytes(text: str) -> bytes:

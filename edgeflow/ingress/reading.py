@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from edgeflow.engine.scope import checked_message
+from edgeflow.engine.scope import checked_message, stable_id
 from edgeflow.errors import DefinitionError, Undecodable
 from edgeflow.ingress.doors import trigger_of
 from edgeflow.ingress.finding import NOTHING, Finder, checked, find, instance_id
@@ -91,8 +91,13 @@ class Reader:
     def _id(self, request: Request, event: Any) -> str:
         if self.id is not None:
             return instance_id(event, self.id)
-        delivery = request.delivery or request.headers.get("idempotency-key")
-        return checked(delivery) if delivery else new_id()
+        if request.delivery:
+            return checked(request.delivery)
+        key = request.headers.get("idempotency-key")
+        if not key:
+            return new_id()
+        # With the body: who guesses a key must not be given another caller's output.
+        return stable_id(self.workflow, key, request.body)
 
 
 def _triggered(trigger: Any, workflow: str) -> Action:
