@@ -273,6 +273,7 @@ class App(Definitions):
             WorkflowBlocked: if it needs corrected code.
             Fenced: if another process took it over.
             StoreUnavailable: if it could not be flushed; run it again to go on.
+            ProcessEnding: if the process was told to end, and a server sees to that.
         """
         async with self.session.using(runs=True) as worker:
             known = self._registry.find(workflow)
@@ -295,6 +296,7 @@ class App(Definitions):
             UnknownInstance: if there is none.
             Fenced: if another process took it over meanwhile.
             StoreUnavailable: if it could not be flushed.
+            ProcessEnding: if the process was told to end before it began.
         """
         wait = None if deadline is None else seconds(deadline)
         async with self.session.using(runs=True) as worker:

@@ -139,8 +139,10 @@ class Definitions:
                 id that the platform gives each delivery, else a new one.
             input: where the input is; default: the whole event.
             authorize: called with the `Request` and the `Action` it asks for; only
-                what it answers True to is let in. Default: what the platform or the
-                shared secret vouches for; nothing else over HTTP.
+                what it answers True to is let in, besides wake-ups of those whom
+                the platform or the shared secret vouches for
+                (`request.authenticated`). Who is let in by it alone finds only the
+                instances of this handler. Default: lets in whom they vouch for.
             name: of the workflow; default: the function's.
             durability: of its steps; default: the app's.
 

@@ -18,7 +18,7 @@ from edgeflow.errors import (
     WorkflowFailed,
 )
 from edgeflow.outcome import EntryInfo, Info, Outcome
-from edgeflow.posting import have_woken, new_message_id, plain, post
+from edgeflow.posting import net_of, new_message_id, plain, post
 from edgeflow.store import TERMINAL, Envelope, Head
 from edgeflow.values import loads
 
@@ -158,8 +158,10 @@ class Handle(Generic[R_co]):
         message_id = new_message_id() if id is None else id
         wiring = self._app.wiring
         async with self._app.session.using() as worker:
-            await have_woken(wiring, self.id, message_id)
+            net = net_of(wiring, self.id, message_id)
+            await net.spread()
             fresh = await post(wiring, self.id, message_id, name, posted)
+            await net.tighten()
             worker.ring(self.id)
         return fresh
 
@@ -179,8 +181,10 @@ class Handle(Generic[R_co]):
         store = self._app.store
         async with self._app.session.using() as worker:
             posted = Posted(value, clock.now(), ask=ask, deadline=give_up)
-            await have_woken(wiring, self.id, ask)
+            net = net_of(wiring, self.id, ask)
+            await net.spread()
             await post(wiring, self.id, ask, name, posted)
+            await net.tighten()
             worker.ring(self.id)
             try:
                 while not (answers := await self._unread(address)):
@@ -196,7 +200,12 @@ class Handle(Generic[R_co]):
         return unseal(answers[0].body, self._app.wiring.codec).body
 
     async def wake(self) -> None:
-        """Look at the instance now: it is driven here if it is due, else untouched."""
+        """Look at the instance now: it is driven here if it is due, else untouched.
+
+        Raises:
+            ProcessEnding: if the process was told to end.
+            UnknownInstance: if there is none.
+        """
         async with self._app.session.using(runs=True) as worker:
             await worker.drive(self.id)
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from edgeflow.store import Store
 
 
+ARMING = 8
+"""How many alarms are armed at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What an app brings along."""
@@ -55,7 +59,8 @@ def wire(parts: Parts) -> tuple[Wiring, Callable[[Callable[[], Any]], Worker]]:
     wiring = Wiring(parts.store, parts.clock, parts.codec, name, config["version"])
     waker = parts.platform.waker(config)
     if waker is not None:
-        wiring.arm = Arming(waker, parts.clock, threads)
+        # Threads of its own: those of steps that were cut off may all be busy.
+        wiring.arm = Arming(waker, parts.clock, Threads(limit=ARMING))
     settings = Settings(
         threads=threads,
         chance=parts.chance,

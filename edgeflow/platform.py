@@ -27,7 +27,7 @@ Background: TypeAlias = Literal["runs", "throttled", "frozen", "none"]
 """What becomes of tasks after an answer; only where they run, a worker serves."""
 
 DOOR = "edgeflow"
-"""The one reserved key of events: what is under it is for us, see `wake_event`."""
+"""The one reserved key of events: what is under it is for us, see `Alarm.event`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,32 @@ class Request:
     """What the platform gave."""
 
 
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A call that a platform is asked for: `alarm.event()`, at a time."""
+
+    instance: str
+    key: str
+    """What makes it due: the number of a frame, or the id of a message."""
+    when: float
+    """In s since the epoch; it may have passed."""
+
+    def name(self, when: float) -> str:
+        """Give 43 characters of a-z, 0-9 and "-" that are the same for the same alarm.
+
+        `when`: the time that is really asked for, if `self.when` is too far away.
+        """
+        parts = f"{self.instance}\0{self.key}\0{int(when)}"
+        return f"ef-{sha256(parts.encode()).hexdigest()[:40]}"
+
+    def event(self) -> dict[str, Any]:
+        """Give the event by which a waker has the instance looked at.
+
+        With the alarm in it, so that one that comes too early is known to be a hop.
+        """
+        return {DOOR: {"wake": self.instance, "alarm": [self.key, self.when]}}
+
+
 ActionKind: TypeAlias = Literal["start", "send", "look", "wake", "run_due"]
 
 
@@ -75,6 +101,8 @@ class Action:
     """Of the message: the same one is delivered once. None: it has none."""
     limit: int | None = None
     """Of run_due: how many instances at most; None: all that are due."""
+    alarm: Alarm | None = None
+    """Of wake: what was asked for; None: somebody else wants it looked at."""
 
 
 Authorize: TypeAlias = "Callable[[Request, Action], bool | Awaitable[bool]]"
@@ -107,30 +135,6 @@ class Answer:
         return 400 <= self.status < 500 and self.status != 409  # noqa: PLR2004  client errors, but Conflict
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """A call that a platform is asked for: `wake_event(instance)`, at a time."""
-
-    instance: str
-    key: str
-    """What makes it due: the number of a frame, or the id of a message."""
-    when: float
-    """In s since the epoch; it may have passed."""
-
-    def name(self, when: float) -> str:
-        """Give 43 characters of a-z, 0-9 and "-" that are the same for the same alarm.
-
-        `when`: the time that is really asked for, if `self.when` is too far away.
-        """
-        parts = f"{self.instance}\0{self.key}\0{int(when)}"
-        return f"ef-{sha256(parts.encode()).hexdigest()[:40]}"
-
-
-def wake_event(instance: str) -> dict[str, Any]:
-    """Give the event by which a waker has an instance looked at."""
-    return {DOOR: {"wake": instance}}
-
-
 def require(module: str, package: str, extra: str) -> None:
     """See to it that a client library is installed, without importing it.
 
@@ -152,7 +156,7 @@ class Waker(Protocol):
     """Has the platform call us at a time, while no process of ours runs."""
 
     def arm(self, alarm: Alarm) -> None:
-        """Ask for a call with `wake_event(alarm.instance)` at `alarm.when` or earlier.
+        """Ask for a call with `alarm.event()` at `alarm.when` or earlier.
 
         Called in a thread, before the flush whose wake time it is, perhaps in several
         at once, and again for the same alarm: use `alarm.name`, and take "there is one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.engine.arming import Net
 from edgeflow.engine.scope import checked_message
 from edgeflow.errors import Unencodable
 from edgeflow.platform import Alarm
@@ -51,11 +52,6 @@ async def post(wiring: Wiring, to: str, id_: str, name: str, posted: Posted) -> 
         return await wiring.store.send(Envelope(to, id_, name, body))
 
 
-async def have_woken(wiring: Wiring, to: str, id_: str) -> None:
-    """Have the platform wake the receiver of a message, where it can.
-
-    Raises:
-        StoreUnavailable: if that could not be armed: then do not post it.
-    """
-    if wiring.arm is not None:
-        await wiring.arm([Alarm(to, id_, wiring.clock.now())])
+def net_of(wiring: Wiring, to: str, id_: str) -> Net:
+    """Give what has the platform wake the receiver of a message, where it can."""
+    return Net(wiring, [Alarm(to, id_, wiring.clock.now())])

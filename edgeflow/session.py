@@ -51,7 +51,6 @@ class Session:
         self._users = 0
         self._servers = 0
         self._stays = False
-        self._parting: asyncio.Task[None] | None = None
         self._worker: Worker | None = None
         self._ward: WorkerWard | None = None
         self._stack: AsyncExitStack | None = None
@@ -77,7 +76,11 @@ class Session:
                 else sees to that: a server.
         """
         runs = runs or serves
-        worker, ward = await self._acquire(runs=runs)
+        try:
+            worker, ward = await self._acquire(runs=runs)
+        except ProcessEnding:
+            await self._ended()
+            raise
         try:
             if serves:
                 self._serve(worker)
@@ -92,14 +95,14 @@ class Session:
             await self._ended()
             raise
         finally:
-            await to_the_end(self._release(ward))
+            await self._let_go(ward)
 
     async def _ended(self) -> None:
         """If it is on us to end the process, wait for that: the loop is left soon.
 
         Who used the app is told by the cancellation that comes then.
         """
-        if self.guard.ends:
+        if self.guard.ends and not self.guard.is_left:
             await asyncio.get_running_loop().create_future()
 
     async def stay(self, *, serves: bool) -> Worker:
@@ -128,7 +131,7 @@ class Session:
         self._stays = False
         if worker.serving:
             await to_the_end(self._serve_no_more(worker))
-        await to_the_end(self._release(ward))
+        await self._let_go(ward)
 
     def _serve(self, worker: Worker) -> None:
         self._servers += 1
@@ -163,6 +166,7 @@ class Session:
 
     async def _acquire(self, *, runs: bool) -> tuple[Worker, WorkerWard]:
         async with self._locked():
+            self.guard.forget_if_over()
             if runs and self.guard.heard:
                 raise ProcessEnding("a run")
             if self._worker is None or self._ward is None:
@@ -213,6 +217,13 @@ class Session:
             self._stack.push_async_callback(store.close)
         return self._stack
 
+    async def _let_go(self, ward: WorkerWard) -> None:
+        self.guard.closing += 1
+        try:
+            await to_the_end(self._release(ward))
+        finally:
+            self.guard.closing -= 1
+
     async def _release(self, ward: WorkerWard) -> None:
         if self._ward is not ward:
             return  # it was another loop's, or another process's
@@ -238,7 +249,6 @@ class Session:
             if ward is not None:
                 self.guard.detach(ward)
 
-    def _drained(self) -> None:
+    async def _drained(self) -> None:
         """Let go of what stays open for nobody in particular: the process ends."""
-        if self._stays:
-            self._parting = asyncio.get_running_loop().create_task(self.part())
+        await self.part()

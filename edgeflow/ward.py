@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING
 from edgeflow.engine.rescue import rescue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from edgeflow.engine.shutdown import Guard
     from edgeflow.engine.worker import Worker
 
 PAUSE = 0.005
 """Seconds between looks at wards of other event loops."""
+PATIENCE = 1.0
+"""Seconds in which those who close when the process is to end may finish."""
 
 
 class WorkerWard:
     """A worker on its event loop, as the guard of the process sees it."""
 
     def __init__(
-        self, worker: Worker, guard: Guard, drained: Callable[[], object]
+        self, worker: Worker, guard: Guard, drained: Callable[[], Awaitable[None]]
     ) -> None:
-        """Have `worker` drained at the end; `drained` is called then, on the loop."""
+        """Have `worker` drained at the end; `drained` is awaited then, on the loop."""
         self.loop = asyncio.get_running_loop()
         self.is_drained = False
         """Whether all that the worker recorded is durable, and given back."""
@@ -84,8 +86,8 @@ class WorkerWard:
             await self._worker.shut()
         finally:
             self.is_drained = True
-            self._drained()
             self._guard.check()
+        await self._drained()
         await end_loop(self._guard)
 
     def rescue(self) -> None:
@@ -108,8 +110,17 @@ async def end_loop(guard: Guard) -> None:
     await all_drained(guard)
     end = guard.take_exit()
     if end is not None:
-        asyncio.get_running_loop().call_soon(_raise, end)
+        _leave(guard, end, asyncio.get_running_loop().time() + PATIENCE)
 
 
-def _raise(end: BaseException) -> None:
-    raise end
+def _leave(guard: Guard, end: BaseException, until: float) -> None:
+    """Leave the loop as soon as nobody is closing: asyncio.run would tear that."""
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        if guard.closing and loop.time() < until:
+            loop.call_later(PAUSE, leave)
+        else:
+            guard.leave_loop(end)
+
+    loop.call_soon(leave)

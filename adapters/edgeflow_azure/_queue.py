@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import ConfigError
-from edgeflow.platform import require, wake_event
+from edgeflow.platform import require
 from edgeflow_azure._host import expects_base64
 
 if TYPE_CHECKING:
@@ -51,14 +51,13 @@ class QueueWaker:
         A queue that is not there is made.
 
         Raises:
-            ConfigError: if azure-storage-queue is not installed.
             Exception: if the queue could not be reached, or refused.
         """
         client = self._connected()
         from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415  costly
 
         delay = min(max(math.ceil(alarm.when - self.now()), 0), LONGEST)
-        message = json.dumps(wake_event(alarm.instance))
+        message = json.dumps(alarm.event())
         try:
             _send(client, message, delay)
         except ResourceNotFoundError:
@@ -104,16 +103,11 @@ def waker_of(settings: Mapping[str, Any]) -> QueueWaker | None:
 
 
 def _connect(connection: str, queue: str, *, is_base64: bool) -> Any:
-    try:
-        from azure.storage.queue import (  # noqa: PLC0415  costly
-            QueueClient,
-            TextBase64EncodePolicy,
-        )
-    except ImportError as error:
-        raise ConfigError(
-            "azure-functions: wake-ups by a queue need azure-storage-queue: "
-            "pip install 'edgeflow-durable[azure]'"
-        ) from error
+    from azure.storage.queue import (  # noqa: PLC0415  costly
+        QueueClient,
+        TextBase64EncodePolicy,
+    )
+
     policy = TextBase64EncodePolicy() if is_base64 else None
     return QueueClient.from_connection_string(
         connection,

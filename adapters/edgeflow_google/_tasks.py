@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import ConfigError
-from edgeflow.platform import require, wake_event
+from edgeflow.platform import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,7 +55,6 @@ class CloudTasksWaker:
         be, a second task is made for a little later; it may find nothing due.
 
         Raises:
-            ConfigError: if google-cloud-tasks is not installed.
             Exception: if Cloud Tasks could not be reached, or refused.
         """
         now = self.now()
@@ -74,7 +73,7 @@ class CloudTasksWaker:
             "http_method": "POST",
             "url": self.door,
             "headers": self._headers(name),
-            "body": json.dumps(wake_event(alarm.instance)).encode(),
+            "body": json.dumps(alarm.event()).encode(),
         }
         if self.service_account is not None:
             http["oidc_token"] = {"service_account_email": self.service_account}
@@ -153,14 +152,9 @@ def _within_reach(when: float, now: float) -> float:
 
 def _connect(endpoint: str | None) -> Any:
     """Make a client that speaks HTTP, since gRPC would not survive a fork."""
-    try:
-        from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415  costly
-        from google.cloud.tasks_v2 import CloudTasksClient  # noqa: PLC0415  costly
-    except ImportError as error:
-        raise ConfigError(
-            "google: wake-ups by Cloud Tasks need google-cloud-tasks: "
-            "pip install 'edgeflow-durable[google]'"
-        ) from error
+    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415  costly
+    from google.cloud.tasks_v2 import CloudTasksClient  # noqa: PLC0415  costly
+
     if endpoint is None:
         return CloudTasksClient(transport="rest")
     return CloudTasksClient(

@@ -30,7 +30,8 @@ class LambdaPlatform:
     """Functions of AWS Lambda: managed runtimes, container images, SnapStart."""
 
     name: str = "aws-lambda"
-    grace: float = 0.3
+    grace: float = 0.2
+    """Of the 0.5 s until the kill; a small machine takes a while for the rest."""
     margin: float = 1.0
     background: Background = "frozen"
     signals: tuple[int, ...] = (signal.SIGTERM,)

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import ConfigError
-from edgeflow.platform import wake_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,7 +73,7 @@ class LambdaWaker:
     def _send(self, alarm: Alarm, left: float) -> None:
         self._clients.get("sqs").send_message(
             QueueUrl=self._settings["queue_url"],
-            MessageBody=json.dumps(wake_event(alarm.instance)),
+            MessageBody=json.dumps(alarm.event()),
             DelaySeconds=min(LONGEST_DELAY, max(0, math.ceil(left))),
         )
 
@@ -91,7 +90,7 @@ class LambdaWaker:
                 Target={
                     "Arn": self._function(),
                     "RoleArn": self._settings["schedule_role"],
-                    "Input": json.dumps(wake_event(alarm.instance)),
+                    "Input": json.dumps(alarm.event()),
                 },
             )
         except scheduler.exceptions.ConflictException:

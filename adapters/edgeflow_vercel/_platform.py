@@ -22,7 +22,8 @@ class VercelPlatform:
     """Functions of Vercel, which its runtime serves as an ASGI application."""
 
     name: str = "vercel"
-    grace: float = 0.3
+    grace: float = 0.2
+    """Of the 0.5 s until the kill; a small machine takes a while for the rest."""
     margin: float = 1.0
     background: Background = "frozen"
     signals: tuple[int, ...] = (signal.SIGTERM,)

@@ -74,6 +74,10 @@ class Supervisor:
         self._stopping = stopping
         self._task: asyncio.Task[None] | None = None
 
+    def is_alive(self) -> bool:
+        """Whether its event loop still runs."""
+        return self._loop.is_running()
+
     def end(self, *, hurry: bool) -> None:
         """Begin, on the loop."""
         if not hurry:

@@ -40,7 +40,7 @@ class Due:
         until = None if deadline is None else since + deadline
         while left is None or left > 0:
             time_left = None if until is None else until - clock.now()
-            if time_left is not None and time_left <= 2 * worker.plan.margin:
+            if time_left is not None and time_left <= worker.plan.margin:
                 break
             found = await self.claim(BATCH if left is None else min(left, BATCH), since)
             if not found:

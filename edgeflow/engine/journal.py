@@ -17,6 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import frames
+from edgeflow.engine.arming import Net
 from edgeflow.engine.committing import Committer
 from edgeflow.engine.composing import Outbox, Place, alarms_of, compose
 from edgeflow.engine.entries import Entries, Entry
@@ -317,10 +318,8 @@ class Journal:
         """Write what was taken; see `flush`."""
         commit, rest, mark, owed = taken
         size = sum(map(len, commit.frames))
-        if self.wiring.arm is not None and (
-            alarms := alarms_of(self.instance, commit, rest)
-        ):
-            await self.wiring.arm(alarms)
+        net = Net(self.wiring, alarms_of(self.instance, commit, rest))
+        await net.spread()
         await self._committer.commit(commit, owed)
         with self.change():
             for message in owed:
@@ -332,6 +331,7 @@ class Journal:
             self.in_flight = None
             self.durable, self.written = mark, rest
         self.lines.wrote(size, snapshot=commit.snapshot)
+        await net.tighten()
         return commit.sends
 
     def take(self, rest: Rest, *, opens: bool = False) -> Taken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from edgeflow.engine.composing import alarms_of
 from edgeflow.errors import StoreUnavailable
 from edgeflow.store import SyncCommit
 
@@ -29,8 +30,12 @@ def rescue(store: Store, runs: Iterable[Run]) -> None:
         try:
             if run.resting is not None or run.over:
                 continue  # all of it is durable, or was dropped
-            for commit in run.journal.rescued(run.rest_now(stuck=True)):
+            rest = run.rest_now(stuck=True)
+            for commit in run.journal.rescued(rest):
                 store.commit_sync(run.id, commit)
+                arm = run.journal.wiring.arm
+                if arm is not None:
+                    arm.at_last(alarms_of(run.id, commit, rest))
         except StoreUnavailable as error:  # each further try would wait as long
             log.warning("what is not durable is done again: %s", error)
             return

@@ -19,7 +19,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,10 @@ class Ward(Protocol):
         """Whether all of it is durable."""
         ...
 
+    def is_alive(self) -> bool:
+        """Whether its event loop still runs."""
+        ...
+
     def end(self, *, hurry: bool) -> None:
         """Begin; `hurry`: running steps get no more time. From a signal handler too."""
         ...
@@ -72,16 +76,23 @@ class Guard:
         """The signals so far."""
         self.ends = False
         """Whether it is on us to end the process: nobody else has heard the signal."""
-        self._is_left = self._is_elsewhere = False
-        """Whether what ends the process was taken, and by a thread that cannot."""
+        self._told: list[Ward] = []
+        """Who was there when the first signal came."""
+        self._given: set[int | None] = set()
+        self._left: set[int | None] = set()
+        """The threads whose loops were given what ends them, and have been left."""
+        self.closing = 0
+        """How many users of an app close it now: who ends a loop lets them."""
         self._leave = leave
         self._at = self._limit = 0.0
         """When the first signal came, and when all must be over; monotonic."""
         self._wards: list[Ward] = []
         self._all_drained = threading.Event()
         self.check()
-        self._found: dict[int, Any] = {}
-        """Who heard before us."""
+        self._found: dict[int, list[Any]] = {}
+        """Who heard before us, the last one last: who came later may call us, too."""
+        self._depth = 0
+        """How many of those are being called."""
         self._wanted: tuple[int, ...] = ()
         self._beckon: int | None = None
         self._on_signal = self._hear  # one object, to be known again
@@ -105,16 +116,26 @@ class Guard:
         if self._wards:
             return
         self.unlisten()
-        if self._is_left:
-            number = self.heard[0] if self._is_elsewhere else None
+        if self._given:
+            number = self.heard[0]
+            is_elsewhere = threading.main_thread().ident not in self._given
             self.forget()  # whoever catches what ends the process may go on
-            if number is not None:
+            if is_elsewhere:
                 os.kill(os.getpid(), number)  # now it does what it does without us
 
     def check(self) -> None:
         """Take note that a ward may be drained."""
         if all(ward.is_drained for ward in self._wards):
             self._all_drained.set()
+
+    def forget_if_over(self) -> None:
+        """Begin anew if a signal was heard, and the process went on after it.
+
+        Its loops are gone by then. While one runs, a server's, it is to end.
+        """
+        is_gone = not any(ward.is_alive() for ward in self._told)
+        if self._told and is_gone and not self._wards:
+            self.forget()
 
     def wait(self, timeout: float) -> bool:
         """Wait, in a thread that runs no loop of ours, until all is durable."""
@@ -125,20 +146,33 @@ class Guard:
         """Whether nothing is left to be made durable."""
         return self._all_drained.is_set()
 
-    def take_exit(self) -> BaseException | None:
-        """Give, once, what ends the process as its signal would have, but orderly.
+    @property
+    def is_left(self) -> bool:
+        """Whether the loop of this thread was left, so that its tasks unwind."""
+        return threading.get_ident() in self._left
 
-        To be raised out of the event loop of this thread. If that is not the main
-        thread, the process ends after the last ward is detached. None: it is not told
-        to end, or somebody else sees to that.
+    def take_exit(self) -> BaseException | None:
+        """Give, once, what ends the loop of this thread; to be raised out of it.
+
+        In the main thread it ends the process as the signal would have, but orderly.
+        If no loop is there, that follows when the last ward is detached. None: the
+        process is not told to end, or somebody else sees to that.
         """
-        if not self.ends or self._is_left:
+        if not self.ends or threading.get_ident() in self._given:
             return None
-        self._is_left = True
-        self._is_elsewhere = not _is_main()
-        if self.heard[0] == signal.SIGINT and not self._is_elsewhere:
+        self._given.add(threading.get_ident())
+        if self.heard[0] == signal.SIGINT and _is_main():
             return KeyboardInterrupt()
         return SystemExit(SIGNALLED + self.heard[0])
+
+    def leave_loop(self, end: BaseException) -> NoReturn:
+        """Raise what `take_exit` gave, from a plain callback of the loop.
+
+        Raises:
+            BaseException: `end`.
+        """
+        self._left.add(threading.get_ident())
+        raise end
 
     # --- hearing --------------------------------------------------------------
 
@@ -182,10 +216,9 @@ class Guard:
         """Let those hear again who did before us, if nobody else does by now."""
         if not _is_main():
             return
-        for number, found in list(self._found.items()):
-            if signal.getsignal(number) is self._on_signal:
-                signal.signal(number, found)
-                del self._found[number]
+        for number, found in self._found.items():
+            if found and signal.getsignal(number) is self._on_signal:
+                signal.signal(number, found.pop())
 
     def _beckoned(self, _number: int, _frame: FrameType | None) -> None:
         self.listen(self._wanted)
@@ -196,27 +229,40 @@ class Guard:
             return
         with suppress(ValueError):  # an interpreter within another
             signal.signal(number, self._on_signal)
-            self._found[number] = found
+            self._found.setdefault(number, []).append(found)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        """Be the handler of a signal."""
-        found = self._found.get(number, signal.SIG_DFL)
-        if not self._wards or (self.heard and self._all_drained.is_set()):
-            self._as_before(number, frame, found)
-            return
-        if not callable(found) or _ends_by_itself(found):
-            self.ends = True
-        self.hear(number)
-        if callable(found) and not _ends_by_itself(found):
-            found(number, frame)
+        """Be the handler of a signal.
 
-    def _as_before(self, number: int, frame: FrameType | None, found: Any) -> None:
-        """Do what the signal does without us: nothing here is to be made durable."""
-        if callable(found):
-            found(number, frame)
-        else:
+        Called by one that came later, and calls who it has found, it is called again
+        for the same signal: then it is the turn of who was there before that one.
+        """
+        found = self._found_before(number)
+        if not self._wards or (self._all_drained.is_set() and not self.ends):
+            self._pass(number, frame, found)
+            return
+        is_ours = not callable(found) or _ends_by_itself(found)
+        self.ends |= is_ours
+        if not self._depth:
+            self.hear(number)
+        if not is_ours:
+            self._pass(number, frame, found)
+
+    def _found_before(self, number: int) -> Any:
+        found = self._found.get(number, [])
+        return found[-1 - self._depth] if self._depth < len(found) else signal.SIG_DFL
+
+    def _pass(self, number: int, frame: FrameType | None, found: Any) -> None:
+        """Let a signal do what it does without us."""
+        if not callable(found):
             signal.signal(number, found)
             signal.raise_signal(number)
+            return
+        self._depth += 1
+        try:
+            found(number, frame)
+        finally:
+            self._depth -= 1
 
     def hear(self, number: int) -> None:
         """Begin the end as a signal does; from any thread, and from a signal handler.
@@ -227,6 +273,7 @@ class Guard:
         self.heard.append(number)
         now, wards = time.monotonic(), list(self._wards)
         if len(self.heard) == 1:
+            self._told = wards
             self._at = now
             self._limit = now + max((ward.seconds for ward in wards), default=0.0)
             # Not `threading.Thread`: starting one takes a lock that may be held here.
@@ -248,18 +295,25 @@ class Guard:
         drained = self._all_drained  # who begins anew, begins with another one
         while not drained.wait(WATCH_SECONDS):
             if time.monotonic() >= self._limit:
-                break
-        else:
-            return
-        for ward in list(self._wards):
-            with suppress(Exception):  # the others may still be saved
-                ward.rescue()
-        self._leave(SIGNALLED + number)
+                for ward in list(self._wards):
+                    with suppress(Exception):  # the others may still be saved
+                        ward.rescue()
+                self._leave(SIGNALLED + number)
+                return
+        # All is durable. What is left of the time is for unwinding, and closing.
+        while self.ends and self._wards and drained is self._all_drained:
+            if time.monotonic() >= self._limit:
+                self._leave(SIGNALLED + number)
+                return
+            time.sleep(WATCH_SECONDS)
 
     def forget(self) -> None:
         """Begin anew: after a fork, what was attached is another process's."""
         self.heard.clear()
-        self.ends = self._is_left = self._is_elsewhere = False
+        self._told.clear()
+        self._given.clear()
+        self._left.clear()
+        self.ends = False
         self._wards.clear()
         self._all_drained.set()  # who watches it has nothing to wait for
         self._all_drained = threading.Event()

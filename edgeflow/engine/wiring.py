@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from edgeflow.clock import Clock
+    from edgeflow.engine.arming import Arming
     from edgeflow.engine.frames import Codec
     from edgeflow.engine.observing import Witness
-    from edgeflow.platform import Alarm
     from edgeflow.store import Store
 
 
@@ -25,5 +23,5 @@ class Wiring:
     worker: str
     version: str | None = None
     witness: Witness | None = None
-    arm: Callable[[Sequence[Alarm]], Awaitable[None]] | None = None
-    """Has the platform wake instances, before the write that makes them due."""
+    arm: Arming | None = None
+    """Has the platform wake instances; None: somebody polls."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import opening
-from edgeflow.engine.arming import arm_again, arm_at
+from edgeflow.engine.arming import arm_at
 from edgeflow.engine.attending import Attendance
 from edgeflow.engine.bells import Bells
 from edgeflow.engine.committing import sleep
@@ -181,7 +181,6 @@ class Worker:
         inbox = Inbox(loaded.messages)
         outcome = opening.settled(journal, inbox)
         if outcome is not None:
-            await arm_again(journal, inbox)
             return self.plan.decoded(journal, outcome)
         held = not journal.header["resting"] and loaded.head.lease > self._clock.now()
         if held and not take_over:  # its owner may have died, or not see a message
@@ -205,8 +204,6 @@ class Worker:
     async def _wake(self, run: Run) -> bool:
         """Resume a run that has something to do; False: it has not, or is lost."""
         if not await self._parking.has_cause(run):
-            if run.resting is not None:  # this process may end before it is due
-                await arm_at(run.journal, run.resting.wake_at)
             return run.resting is None and not run.over
         ours = await self._parking.renew(run, self.plan.lease)
         if run.over and ours:  # dropped meanwhile: others may run it at once

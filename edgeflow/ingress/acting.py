@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.engine.arming import hop
 from edgeflow.engine.committing import to_the_end
 from edgeflow.engine.inbox import Inbox, Posted
 from edgeflow.errors import (
@@ -28,7 +28,7 @@ from edgeflow.ingress.answering import (
 )
 from edgeflow.ingress.refusing import CONFLICT, Refused, refusals
 from edgeflow.outcome import Outcome
-from edgeflow.posting import have_woken, new_message_id, post
+from edgeflow.posting import net_of, new_message_id, post
 from edgeflow.starting import start
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Doing:
             case "send":
                 return await self._send(action)
             case "wake":
-                return await self._wake(action.id)
+                return await self._wake(action)
             case "look":
                 with refusals():
                     info = await self._app.handle(action.id).info()
@@ -124,8 +124,7 @@ class Doing:
             value = await self._told(action.id)
         except StoreError as error:  # it is durable: the same again might double it
             log.warning("a message to %r waits for its next run: %s", action.id, error)
-            with suppress(StoreError):
-                await have_woken(self._app.wiring, action.id, id_)
+            await net_of(self._app.wiring, action.id, id_).tighten()
             value = {"id": action.id, "status": "unknown"}
             return answer(ACCEPTED, value | {"sent": sent})
         return answer(OK, value | {"sent": sent})
@@ -141,8 +140,12 @@ class Doing:
             if info.workflow != self._workflow.name:
                 raise UnknownInstance(instance)
 
-    async def _wake(self, instance: str) -> Answer:
-        return answer(OK, await self._told(instance))
+    async def _wake(self, action: Action) -> Answer:
+        value = await self._told(action.id)
+        if action.alarm is not None:
+            is_running = value["status"] == "running"
+            await hop(self._app.wiring, action.alarm, is_running=is_running)
+        return answer(OK, value)
 
     async def _told(self, instance: str) -> dict[str, Any]:
         """Drive an instance, if there is one and it is due, and say how it rests."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,7 @@ from edgeflow.ingress.refusing import (
     TOO_LARGE,
     Refused,
 )
-from edgeflow.platform import DOOR, Action, Request
+from edgeflow.platform import DOOR, Action, Alarm, Request
 from edgeflow.starting import new_id
 from edgeflow.values import loads
 
@@ -108,8 +109,10 @@ def _triggered(trigger: Any, workflow: str) -> Action:
     """
     if isinstance(trigger, dict):
         match cast("dict[str, Any]", trigger):
-            case {"wake": id_, **rest} if not rest:
-                return Action("wake", checked(id_), workflow)
+            case {"wake": id_, **rest} if not rest.keys() - {"alarm"}:
+                instance = checked(id_)
+                alarm = _alarm(instance, rest.get("alarm"))
+                return Action("wake", instance, workflow, alarm=alarm)
             case {"look": id_, **rest} if not rest:
                 return Action("look", checked(id_), workflow)
             case {"run_due": limit, **rest} if not rest and _is_limit(limit):
@@ -125,6 +128,20 @@ def _triggered(trigger: Any, workflow: str) -> Action:
         '{"run_due": n or null} and {"send": {"to": id, "name": text, "body": …, '
         '"id": text}}',
     )
+
+
+def _alarm(instance: str, found: object) -> Alarm | None:
+    match found:
+        case None:
+            return None
+        case [str(key), float() | int() as when] if _is_time(when):
+            return Alarm(instance, key, float(when))
+        case _:
+            raise Refused(BAD_REQUEST, "BadTrigger", "this is no alarm of edgeflow's")
+
+
+def _is_time(when: float) -> bool:
+    return type(when) is not bool and abs(when) <= sys.float_info.max
 
 
 def _is_limit(limit: object) -> bool:

@@ -25,8 +25,12 @@ class Work:
     def __init__(self, seconds: float = DEADLINE) -> None:
         self.seconds = seconds
         self.is_drained = False
+        self.lives = True
         self.ends: list[bool] = []
         self.rescues = 0
+
+    def is_alive(self) -> bool:
+        return self.lives
 
     def end(self, *, hurry: bool) -> None:
         self.ends.append(hurry)

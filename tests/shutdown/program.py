@@ -152,6 +152,55 @@ def main_two(what: str) -> None:
     asyncio.run(both())
 
 
+def main_swallow(what: str) -> None:
+    """Take the end of the loop for nothing, and return."""
+
+    async def worker() -> None:
+        try:
+            async with app:
+                await app.start(body, what, id="i")
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            note("finally")
+
+    asyncio.run(worker())
+
+
+def main_loops(what: str) -> None:
+    """Use an app in this thread, and another one in a thread of its own."""
+    other = App(SqliteStore("other.db"), workflows=[body], config={})
+
+    async def wait_in(which: App, id: str) -> None:
+        async with which:
+            try:
+                await which.start(body, what, id=id)
+                await asyncio.Event().wait()
+            finally:
+                note("finally")
+
+    def in_thread() -> None:
+        asyncio.run(wait_in(other, "j"))
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    asyncio.run(wait_in(app, "i"))
+
+
+def main_ticks(what: str) -> None:
+    """Run something again and again beside what takes its time."""
+
+    async def tick() -> None:
+        for n in range(1000):
+            await app.run(body, "nothing", id=f"n{n}")
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run(what))
+            group.create_task(tick())
+
+    asyncio.run(both())
+
+
 def main_loop(what: str) -> None:
     """Be a program that goes on after a run: it is told to end, not to skip one."""
 

@@ -164,14 +164,77 @@ def test_with_nothing_attached_a_signal_does_what_it_did_before(guard: Guard) ->
 def test_once_all_is_durable_another_signal_does_what_it_did_before(
     guard: Guard, work: Work
 ) -> None:
-    # P-09: the program may be slow for reasons of its own
+    # P-09: a server may be slow for reasons of its own
+    heard: list[int] = []
+    signal.signal(TERM, lambda number, _: heard.append(number))
+    guard.listen(BOTH)
+    signal.raise_signal(TERM)
+    drain(guard, work)
+
+    signal.raise_signal(TERM)
+
+    assert heard == [TERM, TERM]
+    assert guard.heard == [TERM]
+
+
+def test_until_all_is_closed_another_signal_is_swallowed_if_it_is_on_us_to_end(
+    guard: Guard, work: Work
+) -> None:
+    # P-09
     signal.signal(INT, signal.default_int_handler)
     guard.listen(BOTH)
     signal.raise_signal(INT)
     drain(guard, work)
 
+    signal.raise_signal(INT)
+    guard.detach(work)
+
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(INT)
+
+
+def test_one_that_came_later_and_calls_who_it_found_is_called_once(
+    guard: Guard, work: Work
+) -> None:
+    # P-09
+    heard: list[str] = []
+    signal.signal(TERM, lambda *_: heard.append("first"))
+    guard.listen(BOTH)
+    found: Any = signal.getsignal(TERM)
+
+    def later(number: int, frame: Any) -> None:
+        heard.append("later")
+        found(number, frame)
+
+    signal.signal(TERM, later)
+    guard.listen(BOTH)
+
+    signal.raise_signal(TERM)
+
+    assert heard == ["later", "first"]
+    assert guard.heard == [TERM]
+    assert not guard.ends
+    assert work.ends == [False]
+
+
+def test_who_goes_on_after_a_signal_begins_anew_once_its_loops_are_gone(
+    guard: Guard, work: Work
+) -> None:
+    # P-09: a program with a handler of its own, that does not end
+    signal.signal(TERM, lambda *_: None)
+    guard.listen(BOTH)
+    signal.raise_signal(TERM)
+    drain(guard, work)
+    guard.forget_if_over()
+    assert guard.heard == [TERM]
+    guard.detach(work)
+    guard.forget_if_over()
+    assert guard.heard == [TERM]  # its loop is a server's, which is to end
+
+    work.lives = False
+    guard.forget_if_over()
+
+    assert guard.heard == []
 
 
 def test_whoever_catches_the_end_of_the_process_may_go_on(

@@ -132,6 +132,44 @@ def test_what_runs_may_end_is_written_and_the_program_leaves_in_order(
     goes_on("ends")
 
 
+def test_who_swallows_the_end_of_its_loop_ends_all_the_same() -> None:
+    # P-08
+    with running("swallow", "ends") as program:
+        program.wait_for("works")
+        program.tell()
+        assert program.end() == 143
+        assert program.seconds < WATCHDOG
+
+    assert notes().count("finally") == 1
+    assert is_closed()
+    goes_on("ends")
+
+
+@pytest.mark.parametrize(("number", "codes"), [(TERM, {143}), (INT, {-2, 130})])
+def test_loops_in_two_threads_are_both_left(number: int, codes: set[int]) -> None:
+    # P-08 P-09
+    with running("loops", "ends") as program:
+        program.wait_for("works", 2)
+        program.tell(number)
+        assert program.end() in codes
+        assert program.seconds < WATCHDOG
+
+    assert notes().count("finally") == 2
+    assert is_closed()
+    goes_on("ends")
+
+
+def test_who_runs_one_after_the_other_meets_no_error_but_the_end() -> None:
+    # P-08
+    with running("ticks", "ends") as program:
+        program.wait_for("works")
+        program.tell()
+        _, errors = program.process.communicate(timeout=PATIENCE)
+
+    assert (program.process.returncode, errors) == (143, "")
+    goes_on("ends")
+
+
 def test_what_does_not_end_within_the_grace_is_cut_off_and_done_again() -> None:
     # P-07 P-08
     with running("run", "cut") as program:

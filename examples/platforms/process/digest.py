@@ -2,8 +2,9 @@
 
     python digest.py '{"day": "2026-11-29", "sources": ["mail", "news", "chat"]}'
 
-The same event again goes on with the same digest; `kill -9` it as you like. Each
-minute a second cron job runs what is due by then: see crontab.
+The same event again goes on with the same digest. Each minute a second cron job runs
+what is due by then: see crontab. `kill -9` it as you like: it goes on after its lease
+(`lease` in edgeflow.toml), or at once by `edgeflow run digest.py --id 2026-11-29`.
 """
 
 import asyncio

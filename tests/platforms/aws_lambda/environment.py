@@ -30,6 +30,7 @@ MANAGED = "AWS_Lambda_python3.12"
 IMAGE = ""
 """A container image, or Python 3.11: it polls in C, in the main thread."""
 TERM_SECONDS = 0.5
+EXTERNAL_SECONDS = 2.0
 """Between SIGTERM and SIGKILL, with an internal extension."""
 PATIENCE = 15
 
@@ -114,14 +115,15 @@ class Environment:
                 pytest.fail(f"{what}; process: {self.process.poll()}; log:\n{log}")
             time.sleep(0.005)
 
-    def stop(self) -> float:
-        """End the process as Lambda does; give the seconds it took to end."""
+    def stop(self, within: float = TERM_SECONDS) -> float:
+        """End the process as Lambda does; give the seconds it took to end.
+
+        With an external extension it has `EXTERNAL_SECONDS` within which to end.
+        """
         began = time.monotonic()
         if self.service.extensions:
             self._signal(signal.SIGTERM)
-            while (
-                self.process.poll() is None and time.monotonic() - began < TERM_SECONDS
-            ):
+            while self.process.poll() is None and time.monotonic() - began < within:
                 time.sleep(0.001)
         if self.process.poll() is None:
             self._signal(signal.SIGKILL)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.platforms.aws_lambda.environment import (
+    EXTERNAL_SECONDS,
     IMAGE,
     MANAGED,
     TERM_SECONDS,
@@ -31,7 +32,7 @@ BOTH = pytest.mark.parametrize("runtime", [MANAGED, IMAGE], ids=["managed", "ima
 LATE = {
     "EDGEFLOW_DURABILITY": "suspend",  # nothing is flushed before it has to be
     "EDGEFLOW_MAX_DIRTY_AGE": "1000",
-    "EDGEFLOW_GRACE": "100ms",  # room within the half second: other tests run, too
+    "EDGEFLOW_GRACE": "100ms",
 }
 
 
@@ -59,7 +60,7 @@ def test_a_call_in_flight_is_suspended_and_goes_on_elsewhere(
         call = env.begin(event)
         env.noted(f"{work} o1")
 
-        assert env.stop() < TERM_SECONDS
+        assert env.stop(EXTERNAL_SECONDS) < EXTERNAL_SECONDS
         assert env.process.returncode in {0, WATCHDOG}
         assert call.error is None
 
@@ -73,10 +74,27 @@ def test_a_call_in_flight_is_suspended_and_goes_on_elsewhere(
 
 
 @BOTH
+def test_a_step_that_keeps_the_loop_busy_is_left_behind_within_half_a_second(
+    tmp_path: Path, runtime: str
+) -> None:
+    # P-08: the grace is the default
+    ends: list[object] = []
+    for order in ("o1", "o2", "o3"):  # other tests run, too: one of them has to fit
+        with Environment(tmp_path, runtime) as env:
+            env.begin({"order_id": order, "then": "count", "seconds": 60})
+            env.noted(f"count {order}")
+            took = env.stop()
+        ends.append((took, env.process.returncode))
+        if took < TERM_SECONDS and env.process.returncode == WATCHDOG:
+            return
+    pytest.fail(f"none has ended in time: {ends}")
+
+
+@BOTH
 def test_a_call_in_flight_is_answered_before_the_process_ends(
     tmp_path: Path, runtime: str
 ) -> None:
-    # P-08: the grace is the default, 0.3 s of 0.5
+    # P-08: the grace is the default
     ends: list[object] = []
     for order in ("o1", "o2", "o3"):  # other tests run, too: one of them has to fit
         with Environment(tmp_path, runtime) as env:
@@ -100,7 +118,7 @@ def test_a_step_that_keeps_the_loop_busy_does_not_keep_the_flush(
         call = env.begin(event)
         env.noted("count o1")
 
-        assert env.stop() < TERM_SECONDS
+        assert env.stop(EXTERNAL_SECONDS) < EXTERNAL_SECONDS
         assert not call.answered.is_set()
 
     with Environment(tmp_path, runtime) as env:

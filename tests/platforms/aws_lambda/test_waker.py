@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from edgeflow.errors import ConfigError
-from edgeflow.platform import Alarm, wake_event
+from edgeflow.platform import Alarm
 from edgeflow_lambda import LambdaPlatform
 from edgeflow_lambda._clients import Clients
 from edgeflow_lambda._waker import LambdaWaker
@@ -77,7 +77,7 @@ def test_a_schedule_calls_the_function_once_and_goes_away(group: str) -> None:
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
     assert schedule["Target"]["Arn"] == ARN
     assert schedule["Target"]["RoleArn"] == ROLE
-    assert json.loads(schedule["Target"]["Input"]) == wake_event("o1")
+    assert json.loads(schedule["Target"]["Input"]) == alarm.event()
 
 
 def test_the_same_alarm_armed_again_and_at_once_is_one_schedule(group: str) -> None:
@@ -177,10 +177,12 @@ def test_who_is_woken_early_arms_under_another_name(group: str) -> None:
 
 def test_a_message_in_a_queue_wakes_too(queue: str) -> None:
     # G10
-    waker_at(NOW, queue_url=queue).arm(Alarm("o1", "7", NOW - 5))
+    alarm = Alarm("o1", "7", NOW - 5)
+
+    waker_at(NOW, queue_url=queue).arm(alarm)
 
     (found,) = client("sqs").receive_message(QueueUrl=queue)["Messages"]
-    assert json.loads(found["Body"]) == wake_event("o1")
+    assert json.loads(found["Body"]) == alarm.event()
 
 
 @pytest.mark.parametrize(
@@ -213,13 +215,14 @@ def test_a_queue_is_for_short_waits_if_there_are_schedules(
 ) -> None:
     waker = waker_at(NOW, schedule_role=ROLE, schedule_group=group, queue_url=queue)
 
-    waker.arm(Alarm("short", "7", NOW))
-    waker.arm(Alarm("long", "7", NOW + 901))
+    short, long = Alarm("short", "7", NOW), Alarm("long", "7", NOW + 901)
+    waker.arm(short)
+    waker.arm(long)
 
     (found,) = client("sqs").receive_message(QueueUrl=queue)["Messages"]
-    assert json.loads(found["Body"]) == wake_event("short")
+    assert json.loads(found["Body"]) == short.event()
     (schedule,) = schedules(group)
-    assert json.loads(schedule["Target"]["Input"]) == wake_event("long")
+    assert json.loads(schedule["Target"]["Input"]) == long.event()
 
 
 # --- settings -----------------------------------------------------------------------

@@ -48,10 +48,11 @@ def only(service: StorageQueue) -> Sent:
 def test_an_alarm_is_a_message_that_is_invisible_until_then(
     service: StorageQueue,
 ) -> None:
-    waker(service.connection).arm(Alarm("order-1", "7", time.time() + 100))
+    alarm = Alarm("order-1", "7", time.time() + 100)
+    waker(service.connection).arm(alarm)
 
     sent = only(service)
-    assert json.loads(b64decode(sent.text)) == {"edgeflow": {"wake": "order-1"}}
+    assert json.loads(b64decode(sent.text)) == alarm.event()
     assert 99 <= sent.delay <= 101
     assert sent.lives == -1
 
@@ -70,9 +71,10 @@ def test_text_is_sent_where_host_json_says_so(
 ) -> None:
     variable = "AzureFunctionsJobHost__extensions__queues__messageEncoding"
     monkeypatch.setenv(variable, "none")
-    waker(service.connection).arm(Alarm("order-1", "7", 0))
+    alarm = Alarm("order-1", "7", 0)
+    waker(service.connection).arm(alarm)
 
-    assert json.loads(only(service).text) == {"edgeflow": {"wake": "order-1"}}
+    assert json.loads(only(service).text) == alarm.event()
 
 
 def test_a_queue_that_is_not_there_is_made(service: StorageQueue) -> None:
@@ -116,7 +118,7 @@ def test_a_missing_client_library_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "azure.storage.queue", None)
 
     with pytest.raises(ConfigError, match=r"pip install 'edgeflow-durable\[azure\]'"):
-        waker().arm(Alarm("order-1", "7", 0))
+        waker()
 
 
 def test_importing_the_adapter_loads_no_client() -> None:

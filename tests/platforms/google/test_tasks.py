@@ -62,13 +62,14 @@ def when_of(task: dict[str, Any]) -> float:
 
 def test_an_alarm_is_a_task_that_posts_to_the_door(service: CloudTasks) -> None:
     when = time.time() + 100
-    waker(service).arm(Alarm("order-1", "7", when))
+    alarm = Alarm("order-1", "7", when)
+    waker(service).arm(alarm)
 
     task = service.tasks[service.only()]
     request = task["httpRequest"]
     assert request["url"] == "https://shop.example/edgeflow"
     assert METHODS[request["httpMethod"]] == "POST"
-    assert json.loads(b64decode(request["body"])) == {"edgeflow": {"wake": "order-1"}}
+    assert json.loads(b64decode(request["body"])) == alarm.event()
     assert when_of(task) == pytest.approx(when, abs=0.01)
     assert "Authorization" not in request["headers"]
     assert "oidcToken" not in request
@@ -184,11 +185,9 @@ def test_settings_that_are_incomplete_are_refused(
 
 def test_a_missing_client_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "google.cloud.tasks_v2", None)
-    waker = GooglePlatform().waker(settings())
 
-    assert waker is not None
     with pytest.raises(ConfigError, match=r"pip install 'edgeflow-durable\[google\]'"):
-        waker.arm(Alarm("order-1", "7", 0))
+        GooglePlatform().waker(settings())
 
 
 def test_importing_the_adapter_loads_no_client() -> None:
