@@ -500,11 +500,13 @@ def test_a_long_bad_value_is_cut() -> None:
     assert "…" in message
 
 
-def test_a_bad_secret_is_not_repeated(project: Path) -> None:
+@pytest.mark.parametrize("secret", [4711, "open 4711", "ü4711"])
+def test_a_bad_secret_is_not_repeated(project: Path, secret: object) -> None:
     with pytest.raises(ConfigError) as refused:
-        read(project, {"secret": 4711}).config("here")
+        read(project, {"secret": secret}).config("here")
 
     assert "secret is not allowed" in str(refused.value)
+    assert "visible characters of ASCII" in str(refused.value)
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__
     assert "4711" not in str(refused.value)

@@ -25,6 +25,7 @@ from edgeflow.config import (
 if TYPE_CHECKING:
     from edgeflow.config import Config, Kind
 
+SECRET = KEYS["secret"].kind
 NAN, INF = float("nan"), float("inf")
 
 
@@ -64,6 +65,8 @@ def with_arguments(**arguments: Any) -> Config:
         (TEXT, "x", "x"),
         (PATH, "/a/b-c", "/a/b-c"),
         (choice("a", "b"), "b", "b"),
+        (SECRET, "s3-same!~", "s3-same!~"),
+        (SECRET, " sesame\r\n", "sesame"),
     ],
 )
 def test_a_kind_reads_what_is_allowed(kind: Kind, given: object, value: object) -> None:
@@ -86,6 +89,7 @@ def test_a_kind_reads_what_is_allowed(kind: Kind, given: object, value: object) 
         *((TEXT, value) for value in ("", " ", 1, None, ["a"], {"a": 1})),
         *((PATH, value) for value in ("", "/", "a", "/a/", "//", "/a b", "/a?b", 1)),
         *((choice("a", "b"), value) for value in ("c", "", "A", 1, None, ["a"])),
+        *((SECRET, value) for value in ("", "\n", "a b", "a\tb", "ü", "\0", "\x7f", 1)),
         *((KEYS["store"].kind, value) for value in ("", 1, None)),
     ],
 )

@@ -67,8 +67,8 @@ class Arming:
             except Exception as error:
                 if tries == TRIES:
                     raise StoreUnavailable(
-                        f"instance {alarm.instance!r}: its wake-up could not be armed, "
-                        f"and so nothing was flushed: {error}"
+                        f"instance {alarm.instance!r}: its wake-up could not be armed: "
+                        f"{error}"
                     ) from error
                 log.warning("arming %s failed, try %d: %s", alarm, tries, error)
                 await sleep(self._clock, FIRST_PAUSE * 2 ** (tries - 1))

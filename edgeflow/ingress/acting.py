@@ -13,6 +13,7 @@ from edgeflow.errors import (
     ErrorInfo,
     Fenced,
     InstanceFinished,
+    ProcessEnding,
     StoreError,
     UnknownInstance,
     ValueRefused,
@@ -122,7 +123,8 @@ class Doing:
             raise Refused(CONFLICT, type(error).__name__, str(error)) from error
         try:
             value = await self._told(action.id)
-        except StoreError as error:  # it is durable: the same again might double it
+        except (StoreError, ProcessEnding) as error:
+            # It is durable: the same again, without an id, would be another one.
             log.warning("a message to %r waits for its next run: %s", action.id, error)
             await net_of(self._app.wiring, action.id, id_).tighten()
             value = {"id": action.id, "status": "unknown"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -114,7 +115,7 @@ def test_what_is_misspelt_is_noted(
 def test_a_store_that_does_not_work_is_a_failure(
     edgeflow: Command, project: Path
 ) -> None:
-    with sqlite3.connect(project / "other.db") as db:
+    with closing(sqlite3.connect(project / "other.db")) as db:
         db.execute("create table theirs(x)")
 
     done = edgeflow("doctor", "--json", "--store", "sqlite:///other.db")

@@ -71,12 +71,14 @@ class Alarms:
         """All that was armed, oldest first; others may write into it too."""
         self.failures = 0
         """How many of the next calls fail."""
+        self.refused_before = 0.0
+        """Alarms for before this time fail, in s since the epoch."""
         self.tries = 0
 
     def arm(self, alarm: Alarm) -> None:
         self.tries += 1
-        if self.failures:
-            self.failures -= 1
+        if self.failures or alarm.when < self.refused_before:
+            self.failures = max(self.failures - 1, 0)
             raise ConnectionError("the scheduler is away")
         self.diary.append(alarm)
 

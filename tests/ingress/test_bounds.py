@@ -133,6 +133,18 @@ TRIGGERS: list[Any] = [
     {"wake": "a\0"},
     {"wake": "i", "look": "i"},
     {"wake": "i", "more": 1},
+    {"wake": "i", "alarm": []},
+    {"wake": "i", "alarm": "2"},
+    {"wake": "i", "alarm": ["2"]},
+    {"wake": "i", "alarm": ["2", 1.5, 1]},
+    {"wake": "i", "alarm": ["2", "1.5"]},
+    {"wake": "i", "alarm": ["2", None]},
+    {"wake": "i", "alarm": ["2", True]},
+    {"wake": "i", "alarm": [2, 1.5]},
+    {"wake": "i", "alarm": {"key": "2", "when": 1.5}},
+    {"wake": "i", "alarm": ["2", 1.5], "more": 1},
+    {"wake": None, "alarm": ["2", 1.5]},
+    {"look": "i", "alarm": ["2", 1.5]},
     {"sleep": "i"},
     {"look": ["i"]},
     {"run_due": -1},
@@ -174,6 +186,25 @@ async def test_a_trigger_that_asks_for_nothing_is_refused(
 
         assert (answer.status, answer.is_refused) == (400, True)
         assert len(answer.content) < 2000
+
+
+@pytest.mark.parametrize(
+    "when", [float("nan"), float("inf"), -float("inf"), 10**400, -(10**400)], ids=str
+)
+async def test_an_alarm_for_no_time_at_all_is_refused(shop: Any, when: float) -> None:
+    """JSON has none of these, but an event of a platform may."""
+    given = {"edgeflow": {"wake": "i", "alarm": ["2", when]}}
+
+    answer = await asked(shop, event(given))
+
+    assert (answer.status, error_type(answer)) == (400, "BadTrigger")
+
+
+@pytest.mark.parametrize("alarm", [None, ["2", 0], ["", 1.5], ["2", 2e300], ["~", -1]])
+async def test_a_wake_may_come_by_an_alarm(shop: Any, alarm: Any) -> None:
+    answer = await asked(shop, event({"edgeflow": {"wake": "i", "alarm": alarm}}))
+
+    assert (answer.status, answer.value) == (200, {"id": "i", "status": "unknown"})
 
 
 async def test_a_trigger_of_nothing_is_an_event_and_no_trigger_over_http(
@@ -224,8 +255,13 @@ JSON = st.recursive(
 SEND = st.fixed_dictionaries(
     {}, optional={"to": JSON, "name": JSON, "body": JSON, "id": JSON, "x": JSON}
 )
-TRIGGER = JSON | st.fixed_dictionaries(
-    {}, optional={"wake": JSON, "look": JSON, "run_due": JSON, "send": SEND | JSON}
+ALARM = JSON | st.tuples(TEXT, st.floats() | st.integers() | st.just(10**400)).map(list)
+TRIGGER = (
+    JSON
+    | st.fixed_dictionaries(
+        {}, optional={"wake": JSON, "look": JSON, "run_due": JSON, "send": SEND | JSON}
+    )
+    | st.fixed_dictionaries({"wake": TEXT, "alarm": ALARM})
 )
 EVENT = (
     JSON
@@ -260,6 +296,7 @@ HTTP = st.builds(
         optional={
             "authorization": TEXT.map("Bearer {}".format) | TEXT,
             "idempotency-key": TEXT,
+            "sec-fetch-site": st.just("cross-site") | TEXT,
         },
     ),
     query=st.fixed_dictionaries({}, optional={"id": TEXT, "limit": TEXT}),

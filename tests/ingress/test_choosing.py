@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edgeflow import App, ConfigError
 from edgeflow.config import sources
-from edgeflow.platforms import choose, platform_named
+from edgeflow.platform import require
+from edgeflow.platforms import Choice, choose, configure, platform_named
 from edgeflow.plugins import installed
 from tests.ingress.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
-    from edgeflow.platforms import Choice
+    from edgeflow.config import Config
 
 HERE = __name__
 
@@ -182,3 +185,72 @@ def test_an_app_says_what_it_was_chosen_by() -> None:
 
     assert (app.platform.name, app.platform_why) == ("process", "argument")
     assert app.config["grace"] == app.platform.grace
+
+
+# --- what is in force there ---------------------------------------------------------
+
+
+def settings(config: dict[str, Any], **environ: str) -> Config:
+    found = sources(config, environ=environ, directory=Path("/"))
+    return configure(found, Choice(Place(), "argument"))
+
+
+# P-04
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"max_run": 1}, "max_run = 1s (config) is not above margin = 1s"),
+        ({"max_run": 0.5}, "max_run = 0.5s (config) is not above margin = 1s"),
+        (
+            {"max_run": "5s", "margin": "8s"},
+            "max_run = 5s (config) is not above margin = 8s",
+        ),
+    ],
+)
+def test_a_run_that_would_be_suspended_at_once_is_refused_by_all_who_read_settings(
+    config: dict[str, Any], said: str
+) -> None:
+    """An app, and the commands `config` and `doctor`, all ask `configure`."""
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        settings(config)
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        App("memory:", platform=Place(), config=config)
+
+
+def test_it_is_said_where_that_was_set() -> None:
+    with pytest.raises(ConfigError, match=r"max_run = 1s \(EDGEFLOW_MAX_RUN\) is not"):
+        settings({}, EDGEFLOW_MAX_RUN="1s")
+
+
+def test_a_run_that_is_longer_than_the_margin_and_one_without_an_end_are_allowed() -> (
+    None
+):
+    assert settings({"max_run": 1.1})["max_run"] == 1.1
+    assert settings({"margin": "1h"})["max_run"] is None
+
+
+# --- what wake-ups take ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["no_such_cloud", "no_such_cloud.tasks"])
+def test_a_client_library_that_is_missing_is_named_with_how_to_install_it(
+    module: str,
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        require(module, "no-such-cloud-tasks", "cloud")
+
+    assert str(caught.value) == (
+        "wake-ups are set up, but no-such-cloud-tasks is not installed: "
+        "pip install 'edgeflow-durable[cloud]'"
+    )
+
+
+def test_a_client_library_that_is_there_is_not_loaded() -> None:
+    name = "xml.sax.expatreader"
+    before = sys.modules.pop(name, None)
+
+    require(name, "xml", "xml")
+
+    assert name not in sys.modules
+    if before is not None:
+        sys.modules[name] = before

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edgeflow import App, ConfigError, Context, current_step
 from edgeflow.testing.clock import VirtualClock
+from edgeflow.testing.recorder import RecordingStore
 from edgeflow_memory import MemoryStore
 from tests.ingress.place import Place, anyone, asked, error_type, event, http
+
+if TYPE_CHECKING:
+    from edgeflow.platform import Request
+
+SESAME = "Bearer sesame"
 
 
 def shop_of(**config: Any) -> Any:
@@ -26,7 +33,7 @@ def shop_of(**config: Any) -> Any:
 
 @pytest.fixture
 def shop() -> Any:
-    return shop_of()
+    return shop_of(secret="sesame")
 
 
 # P-04  G11
@@ -54,8 +61,8 @@ async def test_a_message_of_one_id_is_delivered_once(shop: Any, by: str) -> None
     path = "/edgeflow/instances/i/messages/approval"
     send = {"to": "i", "name": "approval", "body": 1, "id": "m"}
     request = {
-        "query": http(path, 1, query={"id": "m"}),
-        "header": http(path, 1, idempotency_key="m"),
+        "query": http(path, 1, query={"id": "m"}, authorization=SESAME),
+        "header": http(path, 1, idempotency_key="m", authorization=SESAME),
         "event": event({"edgeflow": {"send": send}}),
     }[by]
 
@@ -69,7 +76,8 @@ async def test_a_message_of_one_id_is_delivered_once(shop: Any, by: str) -> None
 async def test_what_is_sent_to_an_unknown_instance_is_kept_until_it_starts(
     shop: Any,
 ) -> None:
-    sent = await asked(shop, http("/edgeflow/instances/i/messages/approval", "yes"))
+    path = "/edgeflow/instances/i/messages/approval"
+    sent = await asked(shop, http(path, "yes", authorization=SESAME))
 
     assert (sent.status, sent.value) == (
         200,
@@ -81,8 +89,8 @@ async def test_what_is_sent_to_an_unknown_instance_is_kept_until_it_starts(
 # S24  G14
 async def test_what_is_sent_to_one_that_has_ended_is_a_conflict(shop: Any) -> None:
     path = "/edgeflow/instances/i/messages/approval"
-    await asked(shop, http(path, "yes"))
     await asked(shop, http("/", {"id": "i"}))
+    await asked(shop, http(path, "yes"))
 
     late = await asked(shop, http(path, "no"))
 
@@ -93,11 +101,105 @@ async def test_what_is_sent_to_one_that_has_ended_is_a_conflict(shop: Any) -> No
 
 # S40
 async def test_an_unknown_instance_is_not_found_but_may_be_woken(shop: Any) -> None:
-    look = await asked(shop, http("/edgeflow/instances/i", method="GET"))
-    wake = await asked(shop, http("/edgeflow/instances/i/wake"))
+    path = "/edgeflow/instances/i"
+    look = await asked(shop, http(path, method="GET", authorization=SESAME))
+    wake = await asked(shop, http(f"{path}/wake", authorization=SESAME))
 
     assert (look.status, error_type(look)) == (404, "UnknownInstance")
     assert (wake.status, wake.value) == (200, {"id": "i", "status": "unknown"})
+
+
+def doors(instance: str) -> dict[str, Request]:
+    """What beside a start names an instance."""
+    path = f"/edgeflow/instances/{instance}"
+    return {
+        "look": http(path, method="GET"),
+        "wake": http(f"{path}/wake"),
+        "send": http(f"{path}/messages/approval", "yes"),
+        "send by JSON": http(
+            "/edgeflow",
+            {"edgeflow": {"send": {"to": instance, "name": "approval"}}},
+        ),
+    }
+
+
+class Two:
+    """Two handlers of one app: the first is open to all, the second is not."""
+
+    def __init__(self) -> None:
+        self.store = RecordingStore(MemoryStore())
+        config = {"secret": "sesame"}
+        self.app = App(
+            self.store, platform=Place(), clock=VirtualClock(), config=config
+        )
+
+        @self.app.handler(id="id", authorize=anyone)
+        async def mine(ctx: Context, event: Any) -> Any:
+            return (await ctx.receive("approval")).body
+
+        @self.app.handler(id="id")
+        async def theirs(ctx: Context, event: Any) -> Any:
+            return (await ctx.receive("approval")).body
+
+        self.mine: Any = mine
+        self.theirs: Any = theirs
+
+    async def start(self) -> None:
+        await asked(self.mine, event({"id": "mine"}))
+        await asked(self.theirs, event({"id": "theirs"}))
+
+
+DOORS = ["look", "wake", "send", "send by JSON"]
+
+
+# P-04
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("instance", ["theirs", "nobody's"])
+async def test_who_was_let_in_by_the_hook_alone_finds_the_handlers_own_instances_only(
+    door: str, instance: str
+) -> None:
+    """The other handler has a hook of its own, and it may be stricter."""
+    two = Two()
+    await two.start()
+    written = len(two.store.commits)
+
+    answer = await asked(two.mine, doors(instance)[door])
+
+    assert (answer.status, error_type(answer)) == (404, "UnknownInstance")
+    assert len(two.store.commits) == written
+    assert "send" not in two.store.calls
+    assert (await asked(two.mine, doors("mine")[door])).status == 200
+
+
+# P-04
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    "known", [{"authenticated": True}, {"headers": {"authorization": SESAME}}], ids=str
+)
+async def test_who_is_known_finds_the_instances_of_all_handlers(
+    door: str, known: dict[str, Any]
+) -> None:
+    two = Two()
+    await two.start()
+
+    answer = await asked(two.mine, replace(doors("theirs")[door], **known))
+
+    assert answer.status == 200
+    assert answer.value["status"] == ("completed" if "send" in door else "suspended")
+
+
+# P-04
+async def test_what_is_refused_says_no_more_of_anothers_instance_than_of_none() -> None:
+    two = Two()
+    await two.start()
+
+    answers = [
+        await asked(two.mine, doors(instance)["look"])
+        for instance in ("theirs", "nobody")
+    ]
+
+    theirs, nobodys = (answer.value["error"]["message"] for answer in answers)
+    assert theirs.replace("theirs", "nobody") == nobodys
 
 
 # S40

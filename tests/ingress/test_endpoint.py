@@ -19,7 +19,13 @@ from tests.ingress.place import Place, endpoint_of, error_type, event
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgeflow.platform import Answer, Background, Endpoint
+    from edgeflow.platform import Action, Answer, Background, Endpoint, Request
+
+LOOP = "edgeflow loop"
+"""The name of the thread of the kept loop."""
+
+LONG = 10.0
+"""Seconds after which a thread is said to hang."""
 
 
 class Shop:
@@ -134,7 +140,7 @@ def plain() -> Iterator[Any]:
     yield endpoint_of(where)
     endpoint_of(where).release()
     new = {thread.name for thread in threading.enumerate() if thread not in before}
-    assert "edgeflow loop" not in new
+    assert LOOP not in new
 
 
 def test_threads_share_one_loop_of_the_process(plain: Endpoint) -> None:
@@ -142,7 +148,7 @@ def test_threads_share_one_loop_of_the_process(plain: Endpoint) -> None:
         requests = [event({"id": f"i-{n}"}) for n in range(20)]
         answers: list[Answer] = list(threads.map(plain.answer_in_thread, requests))
 
-    assert {answer.value for answer in answers} == {"edgeflow loop"}
+    assert {answer.value for answer in answers} == {LOOP}
 
 
 def test_what_was_released_is_opened_again_by_the_next_call(plain: Endpoint) -> None:
@@ -152,6 +158,57 @@ def test_what_was_released_is_opened_again_by_the_next_call(plain: Endpoint) -> 
 
     assert plain.answer_in_thread(event({"id": "i"})).content == first.content
     assert plain.answer_in_thread(event({"id": "j"})).status == 200
+
+
+class Called(VirtualClock):
+    """Knows how often it was read outside of the kept loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = threading.Semaphore(0)
+
+    def now(self) -> float:
+        now = super().now()
+        if threading.current_thread().name != LOOP:
+            self.reads.release()
+        return now
+
+
+# P-04
+@pytest.mark.parametrize(("waited", "status"), [(10.0, 503), (1.0, 200)])
+def test_the_time_that_is_left_runs_while_the_kept_loop_is_busy_with_others(
+    waited: float, status: int
+) -> None:
+    """The platform counts from its call: it does not know of our loop."""
+    clock, is_busy, goes_on = Called(), threading.Event(), threading.Event()
+
+    def dawdle(request: Request, action: Action) -> bool:
+        if action.id == "slow":
+            is_busy.set()
+            assert goes_on.wait(LONG)
+        return True
+
+    app = App(MemoryStore(), platform=Place(), clock=clock)
+
+    @app.handler(id="id", authorize=dawdle)
+    async def buy(ctx: Context, event: dict[str, Any]) -> str:
+        return "bought"
+
+    endpoint = endpoint_of(buy)
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(endpoint.answer_in_thread, event({"id": "slow"}))
+        assert is_busy.wait(LONG)
+        while clock.reads.acquire(blocking=False):
+            pass  # those of the first
+        given = event({"id": "i"}, seconds_left=3.0)
+        second = threads.submit(endpoint.answer_in_thread, given)
+        assert clock.reads.acquire(timeout=LONG)
+        clock.advance(waited)
+        goes_on.set()
+
+        assert slow.result(LONG).status == 200
+        assert second.result(LONG).status == status
+    endpoint.release()
 
 
 # --- the end of the process ---------------------------------------------------------

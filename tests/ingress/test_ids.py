@@ -10,7 +10,7 @@ from edgeflow import App, Context
 from edgeflow.testing.clock import VirtualClock
 from edgeflow.testing.recorder import RecordingStore
 from edgeflow_memory import MemoryStore
-from tests.ingress.place import Place, anyone, error_type, event, http
+from tests.ingress.place import Place, anyone, asked, error_type, event, http
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,7 +195,6 @@ async def test_a_function_may_raise_anything_and_only_its_type_goes_out(
     ("request_", "instance"),
     [
         (event({}, delivery="message-1"), "message-1"),
-        (http("/", {}, idempotency_key="key-1"), "key-1"),
         (
             event({}, delivery="message-1", headers={"idempotency-key": "k"}),
             "message-1",
@@ -227,10 +226,51 @@ async def test_without_any_id_each_event_is_an_instance_of_its_own(shop: Shop) -
 async def test_a_delivery_that_can_be_no_id_is_refused(shop: Shop, key: str) -> None:
     handler = shop.handler(None)
 
-    for request in (event({}, delivery=key), http("/", {}, idempotency_key=key)):
-        answer: Answer = await handler(request)
-        assert (answer.status, error_type(answer)) == (400, "BadId")
+    answer: Answer = await handler(event({}, delivery=key))
+
+    assert (answer.status, error_type(answer)) == (400, "BadId")
     assert not shop.store.calls
+
+
+# P-03  P-02
+@pytest.mark.parametrize("key", ["key-1", f"{LONGEST}x", "~x", "a\0", "ü", "\ud800"])
+async def test_without_id_the_same_key_and_body_are_the_same_instance(
+    shop: Shop, key: str
+) -> None:
+    handler = shop.handler(None)
+
+    first, again = [
+        (await handler(http("/", {"a": 1}, idempotency_key=key))).value
+        for _ in range(2)
+    ]
+
+    assert first == again
+    assert len(first) == 32
+    assert await shop.ran() == [first]
+
+
+# P-03
+async def test_who_guesses_a_key_is_not_given_what_another_body_came_to(
+    shop: Shop,
+) -> None:
+    """Nor what the same came to in another workflow."""
+    handler = shop.handler(None)
+
+    @shop.app.handler(authorize=anyone)
+    async def other(ctx: Context, event: Any) -> str:
+        return ctx.id
+
+    requests = [
+        (handler, http("/", {"a": 1}, idempotency_key="key-1")),
+        (handler, http("/", {"a": 2}, idempotency_key="key-1")),
+        (handler, http("/", {"a": 1}, idempotency_key="key-2")),
+        (handler, http("/", idempotency_key="key-1")),
+        (other, http("/", {"a": 1}, idempotency_key="key-1")),
+    ]
+    ids = {(await asked(each, request)).value for each, request in requests}
+
+    assert len(ids) == len(requests)
+    assert "key-1" not in ids
 
 
 # P-03  S27

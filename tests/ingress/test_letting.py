@@ -12,7 +12,7 @@ from edgeflow.platform import Action, Answer, Request
 from edgeflow.testing.clock import VirtualClock
 from edgeflow.testing.recorder import RecordingStore
 from edgeflow_memory import MemoryStore
-from tests.ingress.place import Place, error_type, event, http, nobody
+from tests.ingress.place import Place, anyone, error_type, event, http, nobody
 
 if TYPE_CHECKING:
     from edgeflow.platform import Authorize
@@ -262,13 +262,38 @@ async def test_the_shared_secret_opens_every_door(
         assert (await shop.asked(request)).status == status
 
 
-@pytest.mark.parametrize("secret", ["sésame", "🙂", "\udcff"])
-async def test_a_secret_may_be_any_text(secret: str) -> None:
+@pytest.mark.parametrize("secret", ["sésame", "🙂", "\udcff", "open sesame", "a\tb"])
+def test_a_secret_that_no_header_can_carry_is_refused(secret: str) -> None:
+    with pytest.raises(ConfigError, match="visible characters of ASCII"):
+        Shop(secret=secret)
+
+
+@pytest.mark.parametrize("secret", ["sesame\n", " sesame\r\n"])
+async def test_a_secret_that_was_read_from_a_file_is_the_same_without_its_newline(
+    secret: str,
+) -> None:
     shop = Shop(secret=secret)
 
-    for given, status in ((secret, 200), ("sesame", 403)):
-        request = http("/", {"id": "i"}, authorization=f"Bearer {given}")
-        assert (await shop.asked(request)).status == status
+    request = http("/", {"id": "i"}, authorization="Bearer sesame")
+
+    assert (await shop.asked(request)).status == 200
+
+
+@pytest.mark.parametrize("hook", [None, anyone])
+async def test_a_wrong_token_is_logged_and_not_repeated(
+    hook: Authorize | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who has it in error looks for the reason there; who guesses is seen there."""
+    shop = Shop(hook, secret="sesame")
+    said = "a bearer token came that is not the secret of this handler"
+
+    await shop.asked(http("/", {"id": "i"}, authorization="Bearer sesame"))
+    assert said not in caplog.text
+    await shop.asked(http("/", {"id": "i"}, authorization="Bearer poppy"))
+
+    assert said in caplog.text
+    assert "poppy" not in caplog.text
+    assert "sesame" not in caplog.text
 
 
 async def test_without_a_secret_none_is_right() -> None:
@@ -290,6 +315,33 @@ async def test_a_platform_that_authenticates_opens_every_door() -> None:
 
     for path, method, body in ACTIONS:
         assert (await shop.asked(http(path, body, method=method))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("site", "status"),
+    [("cross-site", 403), ("same-site", 200), ("same-origin", 200), ("none", 200)],
+)
+async def test_what_a_page_of_another_site_sends_is_not_vouched_for(
+    site: str, status: int
+) -> None:
+    """It comes with the cookies of its reader, who knows nothing of it."""
+    shop = Shop(ingress="platform")
+
+    for path, method, body in ACTIONS:
+        request = http(path, body, method=method, sec_fetch_site=site)
+        assert (await shop.asked(request)).status == status
+    assert shop.untouched is (status == 403)
+
+
+async def test_the_secret_and_the_hook_let_in_what_comes_from_another_site() -> None:
+    request = http(
+        "/", {"id": "i"}, sec_fetch_site="cross-site", authorization="Bearer sesame"
+    )
+    for shop in (
+        Shop(ingress="platform", secret="sesame"),
+        Shop(anyone, ingress="platform"),
+    ):
+        assert (await shop.asked(request)).status == 200
 
 
 async def test_where_the_platform_authenticates_the_hook_still_decides() -> None:

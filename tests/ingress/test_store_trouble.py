@@ -12,9 +12,19 @@ from edgeflow.errors import OutcomeUnknown
 from edgeflow.testing.clock import VirtualClock
 from edgeflow.testing.recorder import RecordingStore
 from edgeflow_memory import MemoryStore
-from tests.ingress.place import Place, anyone, endpoint_of, error_type, event, http
+from tests.ingress.place import (
+    Alarms,
+    Place,
+    anyone,
+    endpoint_of,
+    error_type,
+    event,
+    http,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from edgeflow.platform import Answer
     from edgeflow.store import Commit, Committed, Envelope, Loaded
 
@@ -35,6 +45,8 @@ class Troubled(RecordingStore):
         """How many commits succeed before those fail."""
         self.when: list[float] = []
         """When each commit was done."""
+        self.then: Callable[[], Awaitable[None]] | None = None
+        """What happens when a message has just been sent."""
         self.error: type[StoreUnavailable | OutcomeUnknown] = StoreUnavailable
 
     def _check(self, method: str) -> None:
@@ -51,7 +63,10 @@ class Troubled(RecordingStore):
 
     async def send(self, message: Envelope) -> bool:
         self._check("send")
-        return await super().send(message)
+        sent = await super().send(message)
+        if self.then is not None:
+            await self.then()
+        return sent
 
     async def commit(self, instance: str, commit: Commit) -> Committed:
         if len(self.commits) >= self.after:
@@ -67,7 +82,9 @@ class Shop:
     def __init__(self, takes: float = 0.0) -> None:
         self.clock = VirtualClock()
         self.store = Troubled(self.clock, takes)
-        self.app = App(self.store, platform=Place(), clock=self.clock)
+        self.alarms = Alarms()
+        platform = Place(waker=self.alarms)
+        self.app = App(self.store, platform=platform, clock=self.clock)
         self.entered: list[str] = []
 
         @step
@@ -78,6 +95,8 @@ class Shop:
         @self.app.handler(id="id", authorize=anyone)
         async def buy(ctx: Context, event: dict[str, Any]) -> str:
             self.entered.append("body")
+            if "told" in event:
+                return str((await ctx.receive("go")).body)
             return await charge()
 
         self.handler: Any = buy
@@ -176,6 +195,54 @@ async def test_every_door_is_503_while_the_store_is_down_and_open_again_after() 
         shop.store.away = set()
         for request in doors:
             assert (await shop.handler(request)).status in {200, 404}
+
+
+SEND = {"edgeflow": {"send": {"to": "i", "name": "go", "body": "go!"}}}
+
+
+# P-05  G11
+@pytest.mark.parametrize("can_be_armed", [True, False])
+@pytest.mark.parametrize("away", ["load", "commit"])
+async def test_a_message_that_is_durable_is_never_answered_503(
+    away: str, caplog: pytest.LogCaptureFixture, *, can_be_armed: bool
+) -> None:
+    """Who heard 503 would send it again, and without an id it would be another."""
+    shop = Shop()
+    await shop.asked({"id": "i", "told": True})
+    shop.store.away = {away}
+    shop.alarms.failures = 0 if can_be_armed else 1000
+    sent_at = shop.clock.now()
+
+    answer = await shop.asked(SEND)
+
+    assert answer.status == 202
+    assert answer.value == {"id": "i", "status": "unknown", "sent": True}
+    assert answer.is_decided
+    assert not any(word.encode() in answer.content for word in SECRET.split())
+    assert "a message to 'i' waits for its next run" in caplog.text
+
+    shop.store.away, shop.alarms.failures = set(), 0
+    (message,) = await shop.store.unread("i")
+    armed = [(a.instance, a.key, a.when >= sent_at) for a in shop.alarms.diary]
+    assert armed == [("i", message.id, True)] * can_be_armed
+    shop.clock.advance(shop.app.config["lease"])
+    woken = await shop.asked({"edgeflow": {"wake": "i"}})
+    assert woken.value["status"] == "completed"
+    assert (await shop.app.handle("i").info()).output == "go!"
+
+
+# P-07  G11
+async def test_nor_is_one_after_which_the_process_was_told_to_end() -> None:
+    shop = Shop()
+    await shop.asked({"id": "i", "told": True})
+    worker = await shop.app.session.stay(serves=False)
+    shop.store.then = worker.shut
+
+    answer = await shop.asked(SEND)
+
+    assert answer.status == 202
+    assert answer.value == {"id": "i", "status": "unknown", "sent": True}
+    assert [alarm.instance for alarm in shop.alarms.diary] == ["i"]
 
 
 # P-05

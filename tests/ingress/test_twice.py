@@ -167,6 +167,8 @@ async def test_what_a_dead_process_left_is_taken_over_after_its_lease_only(
 
     assert (early.status, early.value["status"]) == (202, "running")
     assert (woken.status, woken.value["status"]) == (200, "running")
+    over = shop.world.clock.now()  # then it may be asked again
+    assert early.value["wake_at"] == woken.value["wake_at"] == over
     assert late.status == 200
     assert shop.calls == {"body": 1, "reserve": 1, "charge": 1}
 

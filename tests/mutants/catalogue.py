@@ -258,12 +258,10 @@ MUTANTS = (
     Mutant(
         "arm after the flush",
         ENGINE + "journal.py",
-        "            await self.wiring.arm(alarms)\n"
+        "        await net.spread()\n"
         "        await self._committer.commit(commit, owed)\n",
-        "            await self._committer.commit(commit, owed)\n"
-        "            await self.wiring.arm(alarms)\n"
-        "        else:\n"
-        "            await self._committer.commit(commit, owed)\n",
+        "        await self._committer.commit(commit, owed)\n"
+        "        await net.spread()\n",
         "ingress/test_arming.py::"
         "test_the_alarm_is_armed_before_the_flush_that_suspends",
     ),
@@ -296,10 +294,8 @@ MUTANTS = (
     Mutant(
         "take the signal away from a server",
         ENGINE + "shutdown.py",
-        "        self.hear(number)\n"
-        "        if callable(found) and not _ends_by_itself(found):\n"
-        "            found(number, frame)\n",
-        "        self.hear(number)\n",
+        "        if not is_ours:\n            self._pass(number, frame, found)\n",
+        "",
         "shutdown/test_guard.py::"
         "test_whoever_heard_before_is_called_too_and_ends_the_process",
     ),

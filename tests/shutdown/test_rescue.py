@@ -21,6 +21,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.testing.clock import VirtualClock
 from edgeflow_memory import MemoryStore
 from edgeflow_sqlite import SqliteStore
+from tests.ingress.place import Alarms, Place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from edgeflow import Workflow
     from edgeflow.engine.settings import Durability
     from edgeflow.engine.worker import Worker
+    from edgeflow.platform import Platform
     from edgeflow.store import Commit, Committed
 
 DEADLINE = 10.0  # seconds for what another thread does
@@ -66,7 +68,11 @@ def left(tmp_path: Path) -> Left:
 
 
 def lost(
-    folder: Path, guard: Guard, body: Workflow[Any, Any], mode: Durability
+    folder: Path,
+    guard: Guard,
+    body: Workflow[Any, Any],
+    mode: Durability,
+    platform: Platform | None = None,
 ) -> None:
     """Run it in a process that is told to end while its loop is stuck."""
     store = SqliteStore(folder / "edgeflow.db")
@@ -77,6 +83,7 @@ def lost(
         max_dirty_age=1e6,
         grace=0.05,
         config={},
+        platform=platform,
     )
     app.session.guard = guard
 
@@ -119,6 +126,25 @@ def test_what_a_stuck_body_has_seen_is_written(tmp_path: Path, left: Left) -> No
 
     assert left.codes == [143]
     assert found(left.copy) == ([("quick", "completed")] * 3, {"n": 2})
+
+
+def test_whom_that_makes_due_is_woken_where_nobody_polls(
+    tmp_path: Path, left: Left
+) -> None:
+    # P-08 G10
+    guard, alarms = Guard(leave=left), Alarms()
+
+    @workflow
+    async def body(ctx: Context) -> None:
+        await quick(1)
+        await ctx.send("other", "hello")
+        await quick(2)
+        guard.hear(signal.SIGTERM)
+        left.wait()
+
+    lost(tmp_path, guard, body, "suspend", Place(waker=alarms))
+
+    assert {alarm.instance for alarm in alarms.diary} == {"i", "other"}
 
 
 @pytest.mark.parametrize("mode", ["behind", "suspend"])
