@@ -198,7 +198,7 @@ def test_one_that_came_later_and_calls_who_it_found_is_called_once(
 ) -> None:
     # P-09
     heard: list[str] = []
-    signal.signal(TERM, lambda *_: heard.append("first"))
+    signal.signal(TERM, lambda _number, _frame: heard.append("first"))
     guard.listen(BOTH)
     found: Any = signal.getsignal(TERM)
 
@@ -221,7 +221,7 @@ def test_who_goes_on_after_a_signal_begins_anew_once_its_loops_are_gone(
     guard: Guard, work: Work
 ) -> None:
     # P-09: a program with a handler of its own, that does not end
-    signal.signal(TERM, lambda *_: None)
+    signal.signal(TERM, lambda _number, _frame: None)
     guard.listen(BOTH)
     signal.raise_signal(TERM)
     drain(guard, work)

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgeflow import App
-from edgeflow_sqlite import SqliteStore
+from tests.platforms.serving import SECRET, Process, free_port, started, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
-
-SECRET = "sesame"  # of the shop, for whoever asks
 
 SHOP = '''
 import asyncio
@@ -161,13 +154,8 @@ class Reply:
 
 
 @dataclass
-class Running:
+class Running(Process):
     """A server that is up."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    folder: Path
-    signalled_at: float = field(default=0.0)
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
@@ -200,12 +188,6 @@ class Running:
         self.process.wait(15)
         return self.seconds()
 
-    def seconds(self) -> float:
-        return time.monotonic() - self.signalled_at
-
-    def log(self) -> str:
-        return (self.folder / "log").read_text("utf-8", errors="replace")
-
 
 TYPED = {"Content-Type": "application/json"}
 AUTHORIZED = TYPED | {"Authorization": f"Bearer {SECRET}"}
@@ -217,14 +199,6 @@ def reply_of(connection: http.client.HTTPConnection) -> Reply:
     content = response.read()
     ours = headers.get("content-type") == "application/json"
     return Reply(response.status, json.loads(content) if ours else content, headers)
-
-
-def free_port() -> int:
-    """Have the kernel choose a port."""
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port: int = chosen.getsockname()[1]
-    return port
 
 
 def open_shop(folder: Path) -> None:
@@ -240,58 +214,10 @@ def serving(
     """Run a server in a folder until the block ends; kill what is left of it then."""
     port = free_port()
     command = server.command(app, port)
-    environment = {**os.environ, "EDGEFLOW_SECRET": SECRET, **variables}
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    running = Running(process, port, folder)
-    try:
-        wait_for(lambda: is_listening(running))
+    with started(command, folder, port, variables) as process:
+        running = Running(process, port, folder)
         if server.workers > 1:
             # One that is told to end before it is up tells its parent that it failed,
             # or, in granian 2.8, has its parent's handler and never ends.
             wait_for(lambda: running.log().count(server.says) >= server.workers)
         yield running
-    except BaseException as error:
-        error.add_note(running.log())
-        raise
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # a session of its own: all is ours
-        process.wait()
-
-
-def is_listening(running: Running) -> bool:
-    assert running.process.poll() is None, "the server has ended"
-    try:
-        socket.create_connection(("127.0.0.1", running.port), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.01)
-
-
-def effects(folder: Path) -> Counter[str]:
-    """What the steps have done, counted outside of edgeflow."""
-    path = folder / "effects"
-    return Counter(path.read_text("utf-8").split() if path.exists() else [])
-
-
-def completed(folder: Path, instance: str) -> list[str]:
-    """The steps whose end is durable, read from outside while the server lives."""
-    app = App(SqliteStore(folder / "shop.db"))
-    entries = asyncio.run(app.handle(instance).history())
-    return [entry.name for entry in entries if entry.status == "completed"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.platforms.asgi.servers import UVICORN, serving, wait_for
+from tests.platforms.asgi.servers import UVICORN, serving
+from tests.platforms.serving import wait_for
 
 if TYPE_CHECKING:
     from tests.platforms.asgi.servers import Running

@@ -26,14 +26,11 @@ from tests.platforms.asgi.servers import (
     UVLOOP,
     Reply,
     Server,
-    completed,
-    effects,
-    free_port,
     open_shop,
     reply_of,
     serving,
-    wait_for,
 )
+from tests.platforms.serving import completed, effects, free_port, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.platforms.azure.storage_queue import storage_queue
-from tests.platforms.azure.workers import wait_for, working
+from tests.platforms.azure.workers import working
+from tests.platforms.serving import wait_for
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.platforms.azure.storage_queue import storage_queue
-from tests.platforms.azure.workers import (
-    effects,
-    open_shop,
-    wait_for,
-    working,
-)
+from tests.platforms.azure.workers import open_shop, working
+from tests.platforms.serving import effects, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections import Counter
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.platforms.serving import wait_for
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
 PROGRAM = Path(__file__).with_name("worker.py")
 
@@ -184,16 +184,3 @@ def working(folder: Path, **variables: str) -> Generator[Worker]:
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             pipe.close()
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.01)
-
-
-def effects(folder: Path) -> Counter[str]:
-    """What the steps have done, counted outside of edgeflow."""
-    path = folder / "effects"
-    return Counter(path.read_text("utf-8").split() if path.exists() else [])

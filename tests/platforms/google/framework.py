@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
-import os
-import signal
-import socket
-import subprocess
 import sys
 import time
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgeflow import App
-from edgeflow_sqlite import SqliteStore
+from tests.platforms.serving import SECRET, Process, free_port, started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
-
-SECRET = "sesame"  # of the shop, for whoever asks
 
 SHOP = '''
 import asyncio
@@ -112,13 +103,8 @@ class Reply:
 
 
 @dataclass
-class Running:
+class Running(Process):
     """A server that is up."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    folder: Path
-    signalled_at: float = field(default=0.0)
 
     def ask(self, method: str, path: str, body: Any, **headers: str) -> Reply:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
@@ -151,25 +137,10 @@ class Running:
         self.signalled_at = time.monotonic()
         self.process.terminate()
 
-    def seconds(self) -> float:
-        """Since the signal."""
-        return time.monotonic() - self.signalled_at
-
-    def log(self) -> str:
-        return (self.folder / "log").read_text("utf-8", errors="replace")
-
 
 def open_shop(folder: Path) -> None:
     (folder / "shop.py").write_text(SHOP, "utf-8")
     (folder / "edgeflow.toml").write_text(SETTINGS, "utf-8")
-
-
-def free_port() -> int:
-    """Have the kernel choose a port."""
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port: int = chosen.getsockname()[1]
-    return port
 
 
 @contextmanager
@@ -198,54 +169,6 @@ def running(
 ) -> Generator[Running]:
     """Run a server, given its port last; kill what is left of it in the end."""
     port = port or free_port()
-    environment = {**os.environ, "EDGEFLOW_SECRET": SECRET, **variables}
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, *words, str(port)],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    server = Running(process, port, folder)
-    try:
-        wait_for(lambda: is_listening(server))
-        yield server
-    except BaseException as error:
-        error.add_note(server.log())
-        raise
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # a session of its own: all is ours
-        process.wait()
-
-
-def is_listening(server: Running) -> bool:
-    assert server.process.poll() is None, "the server has ended"
-    try:
-        socket.create_connection(("127.0.0.1", server.port), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.01)
-
-
-def effects(folder: Path) -> Counter[str]:
-    """What the steps have done, counted outside of edgeflow."""
-    path = folder / "effects"
-    return Counter(path.read_text("utf-8").split() if path.exists() else [])
-
-
-def completed(folder: Path, instance: str) -> list[str]:
-    """The steps whose end is durable, read from outside while the server lives."""
-    app = App(SqliteStore(folder / "shop.db"))
-    entries = asyncio.run(app.handle(instance).history())
-    return [entry.name for entry in entries if entry.status == "completed"]
+    command = [sys.executable, *words, str(port)]
+    with started(command, folder, port, variables) as process:
+        yield Running(process, port, folder)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.platforms.google.framework import Running, running, serving, wait_for
+from tests.platforms.google.framework import Running, running, serving
+from tests.platforms.serving import wait_for
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.platforms.google.cloud_tasks import QUEUE, cloud_tasks
-from tests.platforms.google.framework import (
-    Reply,
-    Running,
-    completed,
-    effects,
-    free_port,
-    open_shop,
-    serving,
-    wait_for,
-)
+from tests.platforms.google.framework import Reply, Running, open_shop, serving
+from tests.platforms.serving import completed, effects, free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

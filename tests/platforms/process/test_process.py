@@ -16,9 +16,10 @@ import pytest
 from edgeflow import App, Context
 from edgeflow_memory import MemoryStore
 from edgeflow_process import ProcessPlatform
+from tests.platforms.serving import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "platforms" / "process"
 
@@ -60,13 +61,6 @@ def start(project: Path) -> Iterator[Start]:
 def done(process: subprocess.Popen[str]) -> tuple[int, Any, str]:
     out, err = process.communicate()
     return process.returncode, json.loads(out) if out else None, err
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.005)
 
 
 EVENT = json.dumps({"day": "monday", "sources": ["mail", "news", "chat"]})

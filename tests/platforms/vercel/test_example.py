@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.platforms.asgi.servers import SECRET, UVICORN, serving, wait_for
+from tests.platforms.asgi.servers import UVICORN, serving
+from tests.platforms.serving import SECRET, wait_for
 from tests.platforms.vercel.runtime import CRON_SECRET, running
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.platforms.asgi.servers import SECRET, SHOP, completed, effects, wait_for
+from tests.platforms.asgi.servers import SHOP
+from tests.platforms.serving import SECRET, completed, effects, wait_for
 from tests.platforms.vercel.runtime import CRON_SECRET, Function, running
 
 if TYPE_CHECKING:
