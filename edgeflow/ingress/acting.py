@@ -144,7 +144,7 @@ class Doing:
 
     async def _wake(self, action: Action) -> Answer:
         value = await self._told(action.id)
-        if action.alarm is not None:
+        if action.alarm is not None and self._authenticated:
             is_running = value["status"] == "running"
             await hop(self._app.wiring, action.alarm, is_running=is_running)
         return answer(OK, value)

@@ -184,4 +184,4 @@ def test_who_arms_for_the_first_time_at_the_end_has_the_time_for_it(
         found = sqs.receive_message(QueueUrl=url).get("Messages", [])
         if found:
             break
-    assert [json.loads(m["Body"]) for m in found] == [{"edgeflow": {"wake": order}}]
+    assert [json.loads(m["Body"])["edgeflow"]["wake"] for m in found] == [order]

@@ -90,6 +90,14 @@ class CloudTasks:
         del self.tasks[name]
         return status
 
+    def soonest(self, count: int, seconds: float = 10) -> str:
+        """Wait for as many tasks, and give the name of the one that fires first."""
+        end = time.monotonic() + seconds
+        while len(self.tasks) != count:
+            assert time.monotonic() < end, f"there are {len(self.tasks)} tasks"
+            time.sleep(0.01)
+        return min(self.tasks, key=lambda name: self.tasks[name]["scheduleTime"])
+
     def only(self, seconds: float = 10) -> str:
         """Wait for the one task that is there, and give its name."""
         end = time.monotonic() + seconds

@@ -47,7 +47,7 @@ async def test_the_cron_is_let_in_where_it_calls() -> None:
         ("POST", "/"),
         ("GET", "/"),
         ("POST", RUN_DUE),
-        ("GET", f"{RUN_DUE}/"),
+        ("GET", f"{RUN_DUE}/o-1"),
         ("GET", "/edgeflow/instances/o-1"),
         ("POST", "/edgeflow/instances/o-1/messages/approval"),
         ("POST", "/edgeflow"),
