@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -48,11 +48,19 @@ ON_DISK = (
 """Tests that have files in them: whatever EDGEFLOW_STORES says, they go with SQLite."""
 
 
+def pytest_ignore_collect(
+    collection_path: Path, config: pytest.Config
+) -> Literal[True] | None:
+    """Leave the runtimes alone where they are not wanted, and not installed."""
+    is_theirs = collection_path == config.rootpath / "tests" / "platforms"
+    return True if is_theirs and "platforms" not in RUNS else None
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Run each test that takes no store once, where the matrix has a run per store."""
-    if "platforms" in RUNS and len(RUNS) > 1:
+    if len(RUNS) > 1:
         return
     home = config.rootpath / "tests"
     here: list[pytest.Item] = []
@@ -64,8 +72,7 @@ def pytest_collection_modifyitems(
         kind = "sqlite" if place.startswith(ON_DISK) else "memory"
         kind = "kv" if place.startswith("stores/test_kv") else kind
         kind = "platforms" if place.startswith("platforms/") else kind
-        is_here = takes_store or kind in RUNS or (len(RUNS) > 1 and kind != "platforms")
-        (here if is_here else elsewhere).append(item)
+        (here if takes_store or kind in RUNS else elsewhere).append(item)
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = here
 
