@@ -280,8 +280,8 @@ MUTANTS = (
         "                return",
         "            if isinstance(error, CancelledError) and run.over:\n"
         "                return",
-        "shutdown/test_drain.py::"
-        "test_a_step_that_does_not_is_cut_off_which_is_no_failure",
+        "ingress/test_deadlines.py::"
+        "test_a_step_that_was_cut_off_has_not_failed_and_a_wake_starts_it_again",
     ),
     Mutant(
         "keep what was claimed",
