@@ -158,10 +158,10 @@ class Waker(Protocol):
     def arm(self, alarm: Alarm) -> None:
         """Ask for a call with `alarm.event()` at `alarm.when` or earlier.
 
-        Called in a thread, before the flush whose wake time it is, perhaps in several
-        at once, and again for the same alarm: use `alarm.name`, and take "there is one
-        of that name" for success. What is too far away is asked for at the longest
-        delay: who comes early arms the next.
+        Called in a thread, before the flush whose wake time it is, and after it for
+        what is soon; perhaps in several at once, and again for the same alarm: use
+        `alarm.name`, and take "there is one of that name" for success. What is too far
+        away is asked for at the longest delay: who comes early arms the next.
 
         Raises:
             Exception: if it could not be armed; it is tried again, and then the flush

@@ -300,7 +300,10 @@ def test_a_named_file_has_to_be_there_and_to_be_ours(project: Path) -> None:
     [
         (b"grace = 1\npoll = = 2", r"is no TOML: .*\(at line 2, column 8\)"),
         (b"version = '\xe4'", "is not UTF-8"),
-        (b"platform = 'a'\n[platform.b]", "is no TOML: .*line 2"),
+        (
+            b"platform = 'a'\n[platform.b]",
+            "is no TOML: .*line 2.*say the former by EDGEFLOW_PLATFORM",
+        ),
     ],
 )
 def test_what_is_no_toml_is_refused_with_the_place(
@@ -310,6 +313,14 @@ def test_what_is_no_toml_is_refused_with_the_place(
     file.write_bytes(content)
 
     with pytest.raises(ConfigError, match=f"^{re.escape(str(file))} {words}"):
+        read(project)
+
+
+def test_the_table_of_a_pyproject_in_our_own_file_is_told_apart(project: Path) -> None:
+    file = project / "edgeflow.toml"
+    file.write_text("[tool.edgeflow]\ngrace = 1", "utf-8")
+
+    with pytest.raises(ConfigError, match=r"leave tool\.edgeflow out of the names"):
         read(project)
 
 

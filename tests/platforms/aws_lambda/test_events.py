@@ -109,6 +109,24 @@ class Nothing(BaseException):
     """Like SystemExit, but pytest lets it pass."""
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"requestContext": {"eventType": "MESSAGE"}, "body": "{}"},  # a WebSocket
+        {"version": "2.0", "method": "POST", "headers": {}, "body": "{}"},  # Lattice
+    ],
+)
+def test_a_call_over_http_of_an_unknown_form_is_vouched_for_by_nobody(
+    event: dict[str, Any],
+) -> None:
+    endpoint = NotingEndpoint(lambda _: answer(value=1))
+
+    LambdaPlatform().entry(endpoint)(event, Context())
+
+    (request,) = endpoint.requests
+    assert not request.authenticated
+
+
 def test_what_would_end_the_runtime_does_not_leave_the_handler() -> None:
     def fall(_request: Request) -> Answer:
         raise Nothing
