@@ -92,6 +92,8 @@ class Server:
     workers: int = 1
     says: str = "Application startup complete"
     """What each worker logs when it is up."""
+    passes_on: float = 0.0
+    """Seconds until its workers hear of a signal, at most."""
 
     def command(self, app: str, port: int) -> list[str]:
         for package in self.needs:
@@ -106,7 +108,11 @@ UVLOOP = Server(
     "uvicorn-uvloop", "uvicorn --port {port} --loop uvloop {app}", ("uvicorn", "uvloop")
 )
 UVICORN_2 = Server(
-    "uvicorn-2", "uvicorn --port {port} --workers 2 {app}", ("uvicorn",), 2
+    "uvicorn-2",
+    "uvicorn --port {port} --workers 2 {app}",
+    ("uvicorn",),
+    workers=2,
+    passes_on=0.5,  # the parent looks for signals twice a second
 )
 IMPATIENT_UVICORN = Server(
     "uvicorn-impatient",
