@@ -203,6 +203,56 @@ class SyncCommit(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a look at a backend has shown."""
+
+    verdict: Literal["good", "note", "bad"]
+    """Good; worth knowing; or what is promised does not hold."""
+    text: str
+    """What is so; if it is not good, also what to change."""
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """The power of a store that can look at what its promises rest on."""
+
+    async def examine(self) -> Sequence[Finding]:
+        """Look at the backend's version and settings; needs `open`, changes nothing.
+
+        A setting that can lose acknowledged writes is "bad" if `limits` say
+        `durable`, else a "note".
+        """
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """The power of a store that lists the ids of consumed messages.
+
+    `edgeflow copy` takes them along, so that a message sent once more stays known.
+    """
+
+    async def consumed(self, instance: str) -> Sequence[str]:
+        """Read the ids of the messages that an instance has consumed, in any order."""
+        ...
+
+
+@runtime_checkable
+class Hints(Protocol):
+    """The power of a store that says when something may have become due.
+
+    A hint spares waiting, nothing more: a worker claims at intervals all the same.
+    """
+
+    async def hint(self) -> None:
+        """Wait until another process may have made an instance due.
+
+        It may return too often, and may miss what happens between two calls.
+        """
+        ...
+
+
 @runtime_checkable
 class Store(Protocol):
     """Where instances live. `edgeflow.testing.StoreSuite` is its contract.

@@ -15,16 +15,25 @@ from edgeflow.testing.recorder import RecordingStore
 from edgeflow_kv import KVStore, MemoryKV
 from edgeflow_memory import MemoryStore
 from edgeflow_sqlite import SqliteStore
+from tests.servers.dynamodb import Dynamodb
+from tests.servers.nats import Nats
+from tests.servers.postgres import Postgres
+from tests.servers.redis import Redis
+from tests.servers.server import serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from edgeflow import EntryInfo, Handle, Info, Outcome, Workflow
     from edgeflow.store import Commit, Committed, Store
-
-RUNS = os.environ.get("EDGEFLOW_STORES", "memory,sqlite,kv,platforms").split(",")
-STORES = [kind for kind in RUNS if kind != "platforms"]
+    from tests.servers.server import Server
+RUNS = os.environ.get("EDGEFLOW_STORES", "memory,sqlite,kv,platforms,servers").split(
+    ","
+)
+APART = {"platforms": {"platforms"}, "servers": {"servers", "fleet"}}
+"""Runs that are no store, and the directories of tests that are theirs alone."""
+STORES = [kind for kind in RUNS if kind not in APART]
 
 PATIENT = [HealthCheck.too_slow]  # a machine that is busy is no reason to fail
 settings.register_profile("dev", deadline=None, suppress_health_check=PATIENT)
@@ -51,9 +60,11 @@ ON_DISK = (
 def pytest_ignore_collect(
     collection_path: Path, config: pytest.Config
 ) -> Literal[True] | None:
-    """Leave the runtimes alone where they are not wanted, and not installed."""
-    is_theirs = collection_path == config.rootpath / "tests" / "platforms"
-    return True if is_theirs and "platforms" not in RUNS else None
+    """Leave runtimes and servers alone where they are not wanted, nor installed."""
+    if collection_path.parent != config.rootpath / "tests":
+        return None
+    is_theirs = any(collection_path.name in APART[run] for run in APART.keys() - RUNS)
+    return True if is_theirs else None
 
 
 def pytest_collection_modifyitems(
@@ -71,7 +82,8 @@ def pytest_collection_modifyitems(
         takes_store = case is not None and RUNS[0] in map(str, case.params.values())
         kind = "sqlite" if place.startswith(ON_DISK) else "memory"
         kind = "kv" if place.startswith("stores/test_kv") else kind
-        kind = "platforms" if place.startswith("platforms/") else kind
+        top = place.partition("/")[0]
+        kind = next((run for run in APART if top in APART[run]), kind)
         (here if takes_store or kind in RUNS else elsewhere).append(item)
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = here
@@ -87,6 +99,34 @@ def make_store(kind: str, folder: Path) -> Store:
             return KVStore(MemoryKV())
         case _:
             pytest.fail(f"EDGEFLOW_STORES names {kind!r}, which no fixture makes.")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """PostgreSQL, for all tests of this process: each takes a namespace of its own."""
+    with serving(Postgres()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Server]:
+    """Redis, for all tests of this process: each takes a namespace of its own."""
+    with serving(Redis()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[Server]:
+    """NATS, for all tests of this process: each takes a bucket of its own."""
+    with serving(Nats()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dynamodb_server() -> Iterator[Server]:
+    """What stands in for DynamoDB: each test takes a table of its own."""
+    with serving(Dynamodb()) as server:
+        yield server
 
 
 @pytest.fixture(params=STORES)

@@ -12,9 +12,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeflow.errors import StoreUnavailable
+from edgeflow.errors import ConfigError, StoreUnavailable
 from edgeflow.store import MIB
 from edgeflow_kv._kv import value_limits
+from edgeflow_kv._store import KVStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +38,20 @@ class FilesKV:
         self._root = Path(path)
         self._scratch = self._root / SCRATCH
         self._sync = sync
+
+    @classmethod
+    def from_url(cls, url: str) -> KVStore:
+        """Make a store in a directory: `files:///relative` or `files:////absolute`.
+
+        Raises:
+            ConfigError: if the URL names no directory.
+        """
+        path = url.removeprefix("files:///")
+        if path in {url, ""}:
+            raise ConfigError(
+                f"store {url!r}: write files:///relative or files:////absolute"
+            )
+        return KVStore(cls(path))
 
     async def open(self) -> None:
         """Make the directory.

@@ -43,11 +43,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from edgeflow.errors import ConfigError, Conflict, StoreUnavailable
+from edgeflow.errors import Conflict, StoreUnavailable
 from edgeflow.store import Committed, Loaded, check_commit, check_message
 from edgeflow_kv import _claims, _deletes, _frames, _leases, _lists, _messages
 from edgeflow_kv._commits import follows
-from edgeflow_kv._files import FilesKV
 from edgeflow_kv._keys import FORMAT, Keys
 from edgeflow_kv._reading import State, read
 from edgeflow_kv._single import SingleWriter
@@ -80,20 +79,6 @@ class KVStore:
         self._claiming = asyncio.Lock()
         self._claimed: dict[str, list[str]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-
-    @classmethod
-    def from_url(cls, url: str) -> KVStore:
-        """Make a store in a directory: `files:///relative` or `files:////absolute`.
-
-        Raises:
-            ConfigError: if the URL names no directory.
-        """
-        path = url.removeprefix("files:///")
-        if path in {url, ""}:
-            raise ConfigError(
-                f"store {url!r}: write files:///relative or files:////absolute"
-            )
-        return cls(FilesKV(path))
 
     @property
     def limits(self) -> Limits:

@@ -387,13 +387,13 @@ async def test_a_store_forgets_instances_that_it_has_not_met_for_long(
 
 
 def test_a_url_names_a_directory(tmp_path: Path) -> None:
-    store = KVStore.from_url(f"files:///{tmp_path}/data")
+    store = FilesKV.from_url(f"files:///{tmp_path}/data")
     assert isinstance(store.kv, FilesKV)
     assert store.limits.persistent
     assert not store.limits.joins_sends
     for url in ("files:", "files:///", "files:data", DEFAULT_URL):
         with pytest.raises(ConfigError, match="files:///relative"):
-            KVStore.from_url(url)
+            FilesKV.from_url(url)
 
 
 async def test_a_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
