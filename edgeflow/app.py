@@ -74,6 +74,7 @@ class App(Definitions):
         max_dirty_bytes: int | None = None,
         max_dirty_age: float | None = None,
         max_parked: int | None = None,
+        max_running: int | None = None,
         keep_finished: float | timedelta | None = None,
         lease: float | None = None,
         poll: float | None = None,
@@ -107,10 +108,12 @@ class App(Definitions):
             max_dirty_bytes: flush when so many bytes are dirty, in every mode.
             max_dirty_age: seconds that anything stays dirty while steps run.
             max_parked: instances at rest kept in memory by a worker.
+            max_running: instances that a worker executes at once.
             keep_finished: seconds after which an instance that has ended is deleted,
                 by a worker or by `run_due`; default: never.
             lease: seconds for which a running instance is left alone by others.
-            poll: seconds between looks for due instances.
+            poll: the longest pause between looks for due instances, in seconds; after
+                work it is 0.05 and grows.
             grace: seconds that running steps get to end when the process, or the app,
                 is to end; default: as the platform allows.
             margin: seconds before a deadline at which steps are cut.

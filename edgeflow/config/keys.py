@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeflow.config.kinds import (
     BYTES,
+    COUNT,
     FLAG,
     NUMBER,
     PATH,
@@ -60,13 +61,16 @@ KEYS: Mapping[str, Key] = MappingProxyType(
         "max_parked": Key(
             NUMBER, 1000, "instances at rest that a worker keeps in memory"
         ),
+        "max_running": Key(COUNT, 100, "instances that a worker executes at once"),
         "keep_finished": Key(
             SECONDS, None, "when an ended instance is deleted; none: never"
         ),
         "lease": Key(
             POSITIVE_SECONDS, 30.0, "how long others leave a running instance alone"
         ),
-        "poll": Key(POSITIVE_SECONDS, 1.0, "between looks for due instances"),
+        "poll": Key(
+            POSITIVE_SECONDS, 1.0, "the longest pause between looks for due instances"
+        ),
         "grace": Key(SECONDS, 8.0, "what running steps get to end at a shutdown"),
         "margin": Key(SECONDS, 1.0, "before a deadline, when running steps are cut"),
         "max_run": Key(

@@ -50,14 +50,17 @@ class Due:
         await worker.retention.sweep()
         return outcomes
 
+    def room(self) -> int:
+        """Tell how many more instances may run here now."""
+        runs = self._worker.runs.values()
+        busy = sum(1 for run in runs if run.resting is None)
+        return max(self._worker.plan.max_running - busy, 0)
+
     async def claim(self, limit: int, since: float | None = None) -> list[str]:
         """Take instances that are due now, or since some time."""
         worker = self._worker
-        if worker.is_shut:
-            return []
-        busy = sum(1 for run in worker.runs.values() if run.resting is None)
-        free = min(limit, worker.plan.max_running - busy)
-        if free <= 0:
+        free = min(limit, self.room())
+        if worker.is_shut or free <= 0:
             return []
         wiring = worker.wiring
         now = wiring.clock.now()

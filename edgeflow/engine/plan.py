@@ -37,6 +37,8 @@ class Plan:
     token: Callable[[], bytes]
     """16 random bytes."""
     observers: Observers
+    chance: Callable[[], float]
+    """A random number in 0 to 1, for jitter."""
     lease: float = 30.0
     poll: float = 1.0
     max_parked: int = 1000

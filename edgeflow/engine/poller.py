@@ -7,46 +7,99 @@ import logging
 from typing import TYPE_CHECKING
 
 from edgeflow.errors import StoreError
+from edgeflow.store import Hints
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
     from edgeflow.engine.worker import Worker
 
 log = logging.getLogger("edgeflow")
 
+SHORTEST = 0.05
+"""Seconds until the next look where there was work; without any they double."""
+JITTER = 0.2
+"""The part of a pause by which it differs, so that a fleet does not march in step."""
+
 
 class Poller:
-    """Claims what is due, at each interval and whenever its bell rings."""
+    """Claims what is due, at intervals and whenever its bell rings.
+
+    The intervals grow up to `poll` while nothing is found. A store that gives hints
+    rings the bell, and so does a run that makes room where there was none left.
+    """
 
     def __init__(self, worker: Worker) -> None:
         """Claim for `worker`."""
         self._worker = worker
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._is_full = False
 
     def start(self) -> None:
         """Begin, unless it has begun."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._poll())
+        if not self._tasks:
+            self._spawn(self._poll())
+            if isinstance(self._worker.wiring.store, Hints):
+                self._spawn(self._heed(self._worker.wiring.store))
 
     async def stop(self) -> None:
         """End; what was claimed has been handed to the worker."""
-        if self._task is None:
+        if not self._tasks:
             return
         self._stopping = True
         self._worker.bells.ring("")
-        await self._task
-        self._task, self._stopping = None, False
+        polls, *others = self._tasks
+        await polls
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self._tasks, self._stopping = [], False
+
+    def room(self) -> None:
+        """Hear that a run has come to rest: there may be room for another one."""
+        if self._is_full:
+            self._is_full = False
+            self._worker.bells.ring("")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     async def _poll(self) -> None:
-        worker = self._worker
+        worker, pause = self._worker, 0.0
         while not self._stopping:
+            found = await self._look()
+            longest = worker.plan.poll
+            pause = min(SHORTEST if found else max(2 * pause, SHORTEST), longest)
+            if not self._stopping:  # it may have been rung for during the look
+                spread = 1 + JITTER * (worker.plan.chance() - 0.5)
+                await worker.bells.wait("", pause * spread, idle=True)
+
+    async def _look(self) -> int:
+        """Claim what is due and have it driven; tell how much there was."""
+        worker, found = self._worker, 0
+        try:
+            room = worker.due.room()
+            for instance in await worker.due.claim(room):
+                worker.spawn_drive(instance)
+                found += 1
+            self._is_full = found == room
+            await worker.retention.sweep_if_due()
+        except StoreError as error:
+            log.warning("the worker cannot look for due instances: %s", error)
+        except Exception:  # foreign code must not end the worker
+            log.exception("the worker cannot look for due instances")
+        return found
+
+    async def _heed(self, store: Hints) -> None:
+        """Look at once whenever the store hints at something."""
+        worker = self._worker
+        while True:
             try:
-                for instance in await worker.due.claim(worker.plan.max_running):
-                    worker.spawn_drive(instance)
-                await worker.retention.sweep_if_due()
-            except StoreError as error:
-                log.warning("the worker cannot look for due instances: %s", error)
-            except Exception:  # foreign code must not end the worker
-                log.exception("the worker cannot look for due instances")
-            if not self._stopping:  # it may have been rung for during the claim
-                await worker.bells.wait("", worker.plan.poll, idle=True)
+                await store.hint()
+            except Exception as error:
+                log.warning("the store gives no hints now: %s", error)
+                await worker.bells.wait("hints", worker.plan.poll, idle=True)
+            worker.bells.ring("")
+            await asyncio.sleep(0)

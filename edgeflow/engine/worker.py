@@ -221,6 +221,7 @@ class Worker:
 
     def _rested(self, run: Run) -> None:
         """Take note that a run came to rest, ended, or was given up."""
+        self._poller.room()
         if run.failure is not None:
             self._forget(run)
             ours = isinstance(run.failure, Fenced) and self.revising[run.id] > 0

@@ -32,6 +32,8 @@ IMAGE = ""
 TERM_SECONDS = 0.5
 EXTERNAL_SECONDS = 2.0
 """Between SIGTERM and SIGKILL, with an internal extension."""
+FAVOURED = -10
+"""How nice the process is to the tests beside it."""
 PATIENCE = 15
 
 
@@ -74,6 +76,8 @@ class Environment:
                 stderr=log,
                 start_new_session=True,
             )
+        with suppress(PermissionError):  # Lambda's has a processor of its own
+            os.setpriority(os.PRIO_PROCESS, self.process.pid, FAVOURED)
 
     def __enter__(self) -> Self:
         return self
