@@ -121,8 +121,11 @@ class Keys:
     def lease(self, position: int, number: int) -> str:
         return f"{self.leases}{position:016d}/{number:08d}"
 
+    def inbox(self, life: int) -> str:
+        return f"{self.messages}{life:016d}/"
+
     def copies(self, life: int, message: str) -> str:
-        return f"{self.messages}{life:016d}/{escape(message)}/"
+        return f"{self.inbox(life)}{escape(message)}/"
 
     def message(self, life: int, message: str, copy: int = 0) -> str:
         return f"{self.copies(life, message)}{copy:016d}"

@@ -17,35 +17,35 @@ class SingleWriter:
 
     def __init__(self, kv: KV) -> None:
         """Write to `kv`."""
-        self._kv = kv
+        self.inner = kv
         self._turn = asyncio.Lock()
 
     @property
     def limits(self) -> Limits:
-        return self._kv.limits
+        return self.inner.limits
 
     async def open(self) -> None:
         self._turn = asyncio.Lock()  # of this event loop
-        await self._kv.open()
+        await self.inner.open()
 
     async def close(self) -> None:
-        await self._kv.close()
+        await self.inner.close()
 
     async def get(self, key: str) -> bytes | None:
-        return await self._kv.get(key)
+        return await self.inner.get(key)
 
     async def put(self, key: str, value: bytes, *, if_absent: bool = False) -> bool:
         if not if_absent:
-            return await self._kv.put(key, value)
+            return await self.inner.put(key, value)
         async with self._turn:
-            if await self._kv.get(key) is not None:
+            if await self.inner.get(key) is not None:
                 return False
-            return await self._kv.put(key, value)
+            return await self.inner.put(key, value)
 
     async def delete(self, key: str) -> None:
-        await self._kv.delete(key)
+        await self.inner.delete(key)
 
     async def scan(
         self, prefix: str, start: str | None = None, limit: int | None = None
     ) -> Sequence[tuple[str, bytes]]:
-        return await self._kv.scan(prefix, start, limit)
+        return await self.inner.scan(prefix, start, limit)

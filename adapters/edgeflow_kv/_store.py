@@ -45,7 +45,15 @@ from weakref import WeakValueDictionary
 
 from edgeflow.errors import Conflict, StoreUnavailable
 from edgeflow.store import Committed, Loaded, check_commit, check_message
-from edgeflow_kv import _claims, _deletes, _frames, _leases, _lists, _messages
+from edgeflow_kv import (
+    _claims,
+    _deletes,
+    _frames,
+    _leases,
+    _lists,
+    _messages,
+    _powers,
+)
 from edgeflow_kv._commits import follows
 from edgeflow_kv._keys import FORMAT, Keys
 from edgeflow_kv._reading import State, read
@@ -54,7 +62,7 @@ from edgeflow_kv._single import SingleWriter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
-    from edgeflow.store import Commit, Envelope, Head, Limits, Query
+    from edgeflow.store import Commit, Envelope, Finding, Head, Limits, Query
     from edgeflow_kv._kv import KV
 
 T = TypeVar("T")
@@ -236,6 +244,19 @@ class KVStore:
         """
         self._known.pop(instance, None)
         await self._alone(instance, lambda: _deletes.delete(self.kv, instance))
+
+    async def consumed(self, instance: str) -> Sequence[str]:
+        """Read the ids of the messages that an instance has consumed, in order."""
+        async with self._turn(instance):
+            return await _powers.consumed(self.kv, instance)
+
+    async def examine(self) -> Sequence[Finding]:
+        """Try the conditional put, and say what the backend's binding has found."""
+        return await _powers.examine(self.kv, LAYOUT)
+
+    async def hint(self) -> None:
+        """Wait until the backend tells of a wake; for ever if it cannot."""
+        await _powers.hint(self.kv)
 
     def _remember(self, state: State) -> None:
         self._known[state.instance] = state

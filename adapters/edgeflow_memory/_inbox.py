@@ -48,6 +48,11 @@ class Inbox:
         """List unread messages in order of arrival."""
         return [self._unread[place] for place in sorted(self._unread)]
 
+    def consumed(self) -> list[str]:
+        """List the ids of consumed messages in order of arrival."""
+        places = self._arrived.items()
+        return [name for name, (place, _) in places if place not in self._unread]
+
     def earliest(self, names: Collection[str]) -> float | None:
         """Return when the first unread message under one of the names is visible."""
         times = (m.at for m in self._unread.values() if m.name in names)

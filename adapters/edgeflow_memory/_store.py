@@ -124,6 +124,11 @@ class MemoryStore:
         """Read the unread messages in order of arrival, delayed ones too."""
         return self._unread(instance)
 
+    async def consumed(self, instance: str) -> Sequence[str]:
+        """Read the ids of the messages that an instance has consumed."""
+        inbox = self._inboxes.get(instance)
+        return () if inbox is None else tuple(inbox.consumed())
+
     async def send(self, message: Envelope) -> bool:
         """Put a message into an inbox; False if its id is known there.
 

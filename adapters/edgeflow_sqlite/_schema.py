@@ -146,6 +146,8 @@ DELETE = "insert into ef_delete values(?)"
 UNREAD = """select n, id, name, body, at from ef_inbox indexed by ef_inbox_unread
   where instance = ? and unread order by n"""
 
+CONSUMED = "select id from ef_inbox where instance = ? and not unread order by n"
+
 # One statement is one snapshot.
 LOAD = """
   select 0 as kind, seq as n, token as body, workflow as a, status as b,
@@ -168,6 +170,9 @@ RENEW = f"""update ef_head set lease = :until
 
 FIND = """select id, seq, token, workflow, status, wake_at, awaits, updated, lease
   from ef_head {where} order by id limit :limit"""
+
+RUNNING = """select sqlite_version(), j.journal_mode
+  from pragma_journal_mode j"""
 
 STATE = """select a.application_id, u.user_version,
     (select count(*) from sqlite_master)

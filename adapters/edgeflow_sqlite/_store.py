@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from asyncio import to_thread
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from edgeflow_sqlite._url import parse
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from edgeflow.store import Commit, Head, Loaded, Query
+    from edgeflow.store import Commit, Finding, Head, Loaded, Query
     from edgeflow_sqlite._emergency import Emergency
     from edgeflow_sqlite._session import Session
 
@@ -183,6 +184,20 @@ class SqliteStore:
         """Read the unread messages in order of arrival, delayed ones too."""
         rows = await self._opened().fetch(sql.UNREAD, (instance,))
         return [Envelope(instance, *row) for _, *row in rows]
+
+    async def consumed(self, instance: str) -> Sequence[str]:
+        """Read the ids of the messages that an instance has consumed."""
+        return [row[0] for row in await self._opened().fetch(sql.CONSUMED, (instance,))]
+
+    async def examine(self) -> Sequence[Finding]:
+        """Look at SQLite, its settings, and the disk with the file."""
+        # Only `edgeflow doctor` asks for it.
+        from edgeflow_sqlite._examining import examined  # noqa: PLC0415  as above
+
+        ((version, journal),) = await self._opened().fetch(sql.RUNNING)
+        return await to_thread(
+            examined, self._path, version, journal, self._synchronous
+        )
 
     async def send(self, message: Envelope) -> bool:
         """Put a message into an inbox; False if its id is known there.

@@ -22,7 +22,8 @@ same cases check what the flag promises instead.
 
 It is alike with the power to commit without a loop: with `SyncCommit` the cases of
 `EmergencyCases` write by it, from a thread, while the loop stands still; the same
-must be read afterwards if a store that lacks it writes by `commit`.
+must be read afterwards if a store that lacks it writes by `commit`. So it is with
+`Remembers` and `Examines`, in `PowerCases`.
 
 There is one exception. For a store with `server_clock` no time passes, unless
 `set_clock` is there: without it, cases with leases are skipped and say so.
@@ -48,6 +49,7 @@ from edgeflow.testing.stores.flags import FlagCases
 from edgeflow.testing.stores.lists import ListCases
 from edgeflow.testing.stores.messages import MessageCases
 from edgeflow.testing.stores.owners import OwnerCases
+from edgeflow.testing.stores.powers import PowerCases
 from edgeflow.testing.stores.source import unwrapped
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class StoreSuite(
     ClaimCases,
     ListCases,
     FlagCases,
+    PowerCases,
 ):
     """Subclass it, say how your store is opened, and pytest does the rest."""
 

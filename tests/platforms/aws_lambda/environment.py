@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.platforms.aws_lambda.service import Service
+from tests.platforms.serving import favour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,8 +33,6 @@ IMAGE = ""
 TERM_SECONDS = 0.5
 EXTERNAL_SECONDS = 2.0
 """Between SIGTERM and SIGKILL, with an internal extension."""
-FAVOURED = -10
-"""How nice the process is to the tests beside it."""
 PATIENCE = 15
 
 
@@ -76,8 +75,7 @@ class Environment:
                 stderr=log,
                 start_new_session=True,
             )
-        with suppress(PermissionError):  # Lambda's has a processor of its own
-            os.setpriority(os.PRIO_PROCESS, self.process.pid, FAVOURED)
+        favour(self.process)
 
     def __enter__(self) -> Self:
         return self
