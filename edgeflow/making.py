@@ -70,6 +70,7 @@ def wire(parts: Parts) -> tuple[Wiring, Callable[[Callable[[], Any]], Worker]]:
         max_dirty_bytes=config["max_dirty_bytes"],
         max_dirty_age=config["max_dirty_age"],
         lease=config["lease"],
+        poll=config["poll"],
         grace=config["grace"],
         strict_names=config["strict_names"],
     )

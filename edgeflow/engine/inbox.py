@@ -12,6 +12,7 @@ from edgeflow.values import dumps
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
+    from edgeflow.clock import Alarm
     from edgeflow.engine.frames import Codec
     from edgeflow.engine.run import Run
     from edgeflow.engine.scope import Key
@@ -119,6 +120,7 @@ class Mailbox:
         self._again = False
         """Whether something arrived that the answer under way may not hold."""
         self._is_old = False
+        self._look: Alarm | None = None
 
     @property
     def is_fetching(self) -> bool:
@@ -150,8 +152,24 @@ class Mailbox:
             self.fetch(done)
         done(task.exception())
 
+    def expect(self, within: float, look: Callable[[], None]) -> None:
+        """Have it looked into after some seconds, unless that is arranged already.
+
+        What another process sends rings no bell in this one.
+        """
+
+        def due() -> None:
+            self._look = None
+            look()
+
+        if self._look is None:
+            clock = self._wiring.clock
+            self._look = clock.call_at(clock.now() + within, due, idle=True)
+
     def close(self) -> None:
         """Stop reading."""
+        if self._look is not None:
+            self._look.cancel()
         if self._fetch is not None:
             self._fetch.cancel()
 

@@ -20,7 +20,7 @@ from edgeflow.engine.failures import info
 from edgeflow.engine.flushing import Flusher
 from edgeflow.engine.inbox import Inbox, Mailbox, shown
 from edgeflow.engine.loop import make_loop
-from edgeflow.engine.resting import at_work, cut_off, next_time, rest_of
+from edgeflow.engine.resting import at_work, cut_off, names_of, next_time, rest_of
 from edgeflow.engine.scope import scope
 from edgeflow.engine.undo import undo_all
 from edgeflow.errors import BodyError, DefinitionError, StoreUnavailable, ValueRefused
@@ -296,7 +296,7 @@ class Run(Desk):
 
     def fetch(self) -> None:
         """Read the inbox again: something arrived, or it was never read."""
-        if not self.over:
+        if not self.over and self.resting is None:
             self.mailbox.fetch(self._fetched)
 
     def _fetched(self, error: BaseException | None) -> None:
@@ -376,6 +376,8 @@ class Run(Desk):
         if self.resting is None and self._ending is None:
             if self.executing:
                 self.flusher.keep_lease()
+                if names_of(self):
+                    self.mailbox.expect(self.settings.poll, self.fetch)
             when = next_time(self)
             if when is not None:
                 self._alarm = self.clock.call_at(when, self.advance)

@@ -34,6 +34,8 @@ class Settings:
     max_dirty_bytes: int = 256 * 1024
     max_dirty_age: float = 1.0
     lease: float = 30.0
+    poll: float = 1.0
+    """How often the inbox is looked into while steps run beside a receive."""
     grace: float = 8.0
     strict_names: bool = False
 
