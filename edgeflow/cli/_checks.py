@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import sys
 import time
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Literal
 from edgeflow.errors import ConfigError, StoreError
 from edgeflow.platforms import GROUP
 from edgeflow.plugins import installed
-from edgeflow.store import Creates, Query, SyncCommit
+from edgeflow.probing import probe
+from edgeflow.store import Creates, Examines, Query, SyncCommit
 from edgeflow.stores import placed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
     from edgeflow.config import Config
     from edgeflow.platform import Platform
@@ -113,31 +115,52 @@ def _wake_up(platform: Platform, config: Config) -> Check:
     )
 
 
-async def of_store(config: Config) -> list[Check]:
-    """Open the store, and read; nothing is created."""
-    shown = config.text("store")
+async def of_store(config: Config, *, reads_only: bool = False) -> list[Check]:
+    """Open the store, look at it, and try it out; what is missing is not created.
+
+    With `reads_only` nothing is written.
+    """
+    shown = config.text("store").removesuffix(":")  # memory:
     try:
         store = placed(config["store"])
         missing = store.missing() if isinstance(store, Creates) else None
         if missing is not None:
             text = f"{shown}: {missing} yet; the first run makes it"
             return [Check("store", "good", text), *_promises(store)]
-        return [await _opened(store, shown), *_promises(store)]
+        opened = [check async for check in _opened(store, shown, reads_only=reads_only)]
+        return [*opened, *_promises(store)]
     except (ConfigError, StoreError) as error:
         return [Check("store", "bad", f"{shown}: {error}")]
 
 
-async def _opened(store: Store, shown: str) -> Check:
+async def _opened(
+    store: Store, shown: str, *, reads_only: bool
+) -> AsyncGenerator[Check]:
     began = time.perf_counter()
     await store.open()
     try:
-        async for _ in store.find(Query(status="blocked")):
-            text = f"{shown}: an instance is blocked, see edgeflow ls --status blocked"
-            return Check("store", "note", text)
+        blocked = await _has_blocked(store)
+        took = 1000 * (time.perf_counter() - began)
+        yield Check("store", "good", f"{shown}: opened and read in {took:.0f} ms")
+        if blocked:
+            text = "an instance is blocked, see edgeflow ls --status blocked"
+            yield Check("store", "note", text)
+        if isinstance(store, Examines):
+            for found in await store.examine():
+                yield Check("store", found.verdict, found.text)
+        if not reads_only:
+            name = secrets.token_hex(8)
+            timer = time.perf_counter
+            for found in await probe(store, name, now=time.time(), timer=timer):
+                yield Check("store", found.verdict, found.text)
     finally:
         await store.close()
-    took = 1000 * (time.perf_counter() - began)
-    return Check("store", "good", f"{shown}: opened and read in {took:.0f} ms")
+
+
+async def _has_blocked(store: Store) -> bool:
+    async for _ in store.find(Query(status="blocked")):
+        return True
+    return False
 
 
 def _promises(store: Store) -> Iterator[Check]:

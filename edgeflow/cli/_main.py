@@ -28,6 +28,7 @@ COMMANDS = {
     "rewind": "let an instance run again from an entry of its history",
     "doctor": "say which platform and store are in force, why, and whether they work",
     "check": "say which instances today's code would block: before a deployment",
+    "copy": "copy instances from one store to another, or move them",
     "rm": "forget instances, whatever their status",
     "config": "print the effective settings, and where each comes from",
 }

@@ -27,8 +27,12 @@ SIGNS = {"good": "completed", "note": "suspended", "bad": "failed"}
 def arguments(parser: ArgumentParser) -> None:
     """Declare what `doctor` takes."""
     parser.epilog = (
-        "It opens the store, reads, and changes nothing. The exit code is 1 if\n"
-        "something does not work; notes are no failure."
+        "It tries the store out under an id of its own, edgeflow-doctor-..., which no\n"
+        "worker takes, and removes it again; a store that is missing is not made. The\n"
+        "exit code is 1 if something does not work; notes are no failure."
+    )
+    parser.add_argument(
+        "--read-only", action="store_true", help="write nothing into the store"
     )
     add_options(parser)
 
@@ -42,7 +46,7 @@ def command(args: Namespace) -> int:
             *of_runtime(),
             *of_config(config),
             *of_platform(choice, config),
-            *asyncio.run(of_store(config)),
+            *asyncio.run(of_store(config, reads_only=args.read_only)),
         ]
     if args.json:
         console.out.json(

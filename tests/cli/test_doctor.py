@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from edgeflow_memory import MemoryStore
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -164,12 +166,59 @@ def test_a_blocked_instance_is_noted(edgeflow: Command) -> None:
 
     found = checks(edgeflow("doctor", "--json", "--app", "jobs.py"))
 
-    assert found["store"][0] == (
-        "note",
-        (
-            "sqlite:///edgeflow.db: an instance is blocked, see edgeflow ls --status "
-            "blocked"
-        ),
+    blocked = "an instance is blocked, see edgeflow ls --status blocked"
+    assert found["store"][1] == ("note", blocked)
+
+
+def test_a_store_is_tried_out_and_left_as_it_was(edgeflow: Command) -> None:
+    # N-02 N-03
+    edgeflow("run", "jobs.py:nap", "--id", "n1")
+    before = edgeflow("ls").out
+
+    done = edgeflow("doctor", "--json")
+    found = checks(done)["store"]
+
+    assert done.code == 0
+    assert found[0][1].startswith("sqlite:///edgeflow.db: opened and read in ")
+    assert found[1][1].startswith(f"SQLite {sqlite3.sqlite_version}")
+    assert found[2] == ("good", "a write-ahead log, synced at each commit")
+    assert found[-2][1].startswith("tried out: a second start, a taken number and ")
+    assert found[-2][1].endswith(" ms")
+    assert edgeflow("ls").out == before
+    with closing(sqlite3.connect("edgeflow.db")) as db:
+        for table in ("ef_head", "ef_frame", "ef_inbox"):
+            rows = db.execute(f"select * from {table}").fetchall()
+            assert "doctor" not in str(rows)
+
+
+def test_who_must_not_write_has_it_read_only(edgeflow: Command, project: Path) -> None:
+    edgeflow("run", "jobs.py:nap", "--id", "n1")
+    with closing(sqlite3.connect(project / "edgeflow.db")) as db:
+        db.execute("pragma wal_checkpoint(truncate)")
+    before = (project / "edgeflow.db").read_bytes()
+
+    done = edgeflow("doctor", "--json", "--read-only")
+
+    assert done.code == 0
+    assert not any("tried out" in text for _, text in checks(done)["store"])
+    assert (project / "edgeflow.db").read_bytes() == before
+    assert not (project / "edgeflow.db-wal").exists()
+
+
+def test_a_store_that_breaks_its_promises_is_a_failure(
+    edgeflow: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # N-02
+    async def forgets(self: MemoryStore, instance: str) -> None: ...
+
+    monkeypatch.setattr(MemoryStore, "load", forgets)
+
+    done = edgeflow("doctor", "--json", "--store", "memory:")
+
+    assert done.code == 1
+    assert any(
+        verdict == "bad" and "an instance is not there after its start" in text
+        for verdict, text in checks(done)["store"]
     )
 
 

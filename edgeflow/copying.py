@@ -1,0 +1,305 @@
+"""Copying an instance from one store to another, so that it can go on there.
+
+The copy has all that counts: the journal under the same numbers, how it rests and when
+it is due, the unread messages, and the ids of those that were consumed. It carries a
+token of its own, which shows later whether anybody has opened it since.
+
+Every step may be the last one before a crash. Messages come first, then a commit after
+which the instance is there as a whole. What has to be written before that is nothing
+that could be run, so a copy that was broken off is not taken for the instance.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from edgeflow.engine import frames
+from edgeflow.engine.carrying import Content, content
+from edgeflow.errors import (
+    ConfigError,
+    Conflict,
+    InstanceFinished,
+    JournalDamaged,
+    TooLarge,
+)
+from edgeflow.landing import HOLD, Landing
+from edgeflow.store import TERMINAL, Envelope, Remembers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgeflow.engine.frames import Codec
+    from edgeflow.store import Loaded, Store
+
+Result: TypeAlias = Literal["copied", "moved", "same", "running", "differs", "refused"]
+
+ROUNDS = 5
+"""How often an instance is copied that others write to meanwhile."""
+CONSUMED = "~consumed"
+"""The name of a consumed message of which the journal knows no name any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What became of one instance."""
+
+    instance: str
+    result: Result
+    """The first three: the other store has it. The others: it was left alone."""
+    text: str = ""
+    """Why, if it was left alone; else what else is to be said."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the other store has all of it."""
+        return self.result in {"copied", "moved", "same"}
+
+
+class Copier:
+    """Copies instances from one open store to another."""
+
+    def __init__(
+        self,
+        source: Store,
+        target: Store,
+        *,
+        codec: Codec,
+        now: Callable[[], float],
+        moves: bool = False,
+        replaces: bool = False,
+    ) -> None:
+        """Copy from `source` to `target`.
+
+        Args:
+            source: is only read, unless it `moves`.
+            target: where the instances go.
+            codec: of the apps on both.
+            now: gives s since the epoch.
+            moves: whether `source` forgets what was copied and verified.
+            replaces: whether an instance that differs in `target` is forgotten there.
+        """
+        self.source = source
+        self.target = target
+        self._codec = codec
+        self._now = now
+        self._moves = moves
+        self._replaces = replaces
+
+    async def check_apart(self, name: str) -> None:
+        """Refuse two stores that are the same one.
+
+        A message is sent to an inbox that ends in `name`, and removed.
+
+        Raises:
+            ConfigError: if so.
+        """
+        if type(self.source) is not type(self.target):
+            return
+        message = Envelope(f"edgeflow-copy-{name}", "probe", "probe", b"")
+        await self.target.send(message)
+        try:
+            is_same = bool(await self.source.unread(message.to))
+        finally:
+            await self.target.delete(message.to)
+        if is_same:
+            raise ConfigError("both are one and the same store: name two")
+
+    async def copy(self, instance: str) -> Copied:
+        """Copy one instance, and read it back; what is there already is verified.
+
+        Raises:
+            StoreUnavailable, OutcomeUnknown: if a store could not be used: call it
+                again, it goes on from there.
+        """
+        again = ""
+        for _ in range(ROUNDS):
+            loaded = await self.source.load(instance)
+            if loaded is None:
+                return await self._missing(instance)
+            done = await self._copy(loaded)
+            if done is not None:
+                text = done.text or (again if done.is_there else "")
+                return Copied(instance, done.result, text)
+            again = "it went on meanwhile, and was copied again"
+        why = "it is written to without a pause: stop its workers and senders"
+        return Copied(instance, "running", why)
+
+    async def _missing(self, instance: str) -> Copied:
+        if await self.target.load(instance) is not None:
+            return Copied(instance, "same", "only the other store has it: it was moved")
+        return Copied(instance, "refused", "there is no such instance")
+
+    async def _copy(self, loaded: Loaded) -> Copied | None:
+        """Copy what was loaded; None: it has changed meanwhile."""
+        instance = loaded.head.instance
+        left = loaded.head.lease - self._now()
+        if left > 0:
+            why = f"a worker has it, for {left:.0f} s at least: stop the workers first"
+            return Copied(instance, "running", why)
+        try:
+            mine = content(loaded, self._codec)
+        except JournalDamaged as error:
+            return Copied(instance, "refused", self._unreadable(loaded, error))
+        try:
+            result = await self._bring(loaded, mine)
+        except Conflict:
+            why = "somebody wrote to it in the other store meanwhile"
+            return Copied(instance, "differs", why)
+        except TooLarge as error:
+            why = f"the other store cannot hold it: {error}"
+            return Copied(instance, "refused", why)
+        return await self._distrusted(loaded, mine, result) or await self._finish(
+            loaded, result
+        )
+
+    async def _distrusted(
+        self, loaded: Loaded, mine: Content, result: Result
+    ) -> Copied | None:
+        """Say why the other store cannot be said to have it; None: it has."""
+        instance = loaded.head.instance
+        there = await self.target.load(instance)
+        if result == "differs":
+            return Copied(instance, result, _difference(loaded, there))
+        if there is not None and await self._is_equal(there, loaded, mine):
+            return None
+        if there is not None and there.head.token != mark_of(instance):
+            why = "it was opened in the other store before it was verified"
+            return Copied(instance, "differs", why)
+        why = "it reads back otherwise than it was written: do not use that store"
+        return Copied(instance, "refused", why)
+
+    async def _finish(self, loaded: Loaded, result: Result) -> Copied | None:
+        """Forget it here, if so wanted, and let it be run there."""
+        instance = loaded.head.instance
+        last = await self.source.load(instance)
+        if last is None or not _is_unchanged(last, loaded):
+            return None
+        if self._moves:
+            await self.source.delete(instance)
+            result = "moved"
+        await self.target.renew(instance, mark_of(instance), self._now(), 0.0)
+        return Copied(instance, result)
+
+    async def _bring(self, loaded: Loaded, mine: Content) -> Result:
+        """Write what the other store lacks.
+
+        Raises:
+            Conflict: if somebody else writes there.
+            TooLarge: if it cannot hold the instance.
+        """
+        there = await self.target.load(loaded.head.instance)
+        if there is not None:
+            theirs = self._content(there)
+            if theirs == mine:
+                await self._send_unread(loaded)
+                return "same"
+            if self._is_older_copy(there, theirs, mine):
+                there = await self._taken_again(there)
+            elif self._is_void(there):
+                pass  # it counts as not started: it is written over
+            elif self._replaces:
+                await self.target.delete(loaded.head.instance)
+                there = None
+            else:
+                return "differs"
+        landing = Landing(
+            self.target,
+            loaded,
+            mine,
+            there,
+            codec=self._codec,
+            now=self._now(),
+            token=mark_of(loaded.head.instance),
+        )
+        await landing.write(await self._consumed(loaded, mine))
+        return "copied"
+
+    def _is_older_copy(
+        self, there: Loaded, theirs: Content | None, mine: Content
+    ) -> bool:
+        """Tell whether it is a copy, whole or not, that nobody has opened."""
+        if there.head.token != mark_of(there.head.instance):
+            return False
+        return theirs is None or theirs.header["at"] <= mine.header["at"]
+
+    async def _taken_again(self, there: Loaded) -> Loaded | None:
+        """Hold an older copy that nobody has opened, to replace it.
+
+        Raises:
+            Conflict: if somebody opens it at this moment.
+        """
+        instance, token = there.head.instance, there.head.token
+        if there.head.status in TERMINAL:  # and takes no messages
+            await self.target.delete(instance)
+            return None
+        if not await self.target.renew(instance, token, self._now(), HOLD):
+            raise Conflict(f"instance {instance!r} was opened")
+        return there
+
+    async def _consumed(self, loaded: Loaded, mine: Content) -> list[Envelope]:
+        """Give the messages that must not be taken for new ones, without bodies."""
+        names, instance = mine.received, loaded.head.instance
+        ids = [*names]
+        if isinstance(self.source, Remembers):
+            ids += await self.source.consumed(instance)
+        unread = {message.id for message in loaded.messages}
+        return [
+            Envelope(instance, id_, names.get(id_, CONSUMED), b"")
+            for id_ in dict.fromkeys(ids)
+            if id_ not in unread
+        ]
+
+    async def _send_unread(self, loaded: Loaded) -> None:
+        with suppress(InstanceFinished):  # then it has them all
+            for message in loaded.messages:
+                await self.target.send(message)
+
+    async def _is_equal(self, there: Loaded, loaded: Loaded, mine: Content) -> bool:
+        """Tell whether what was read back goes on, and knows messages, like `mine`."""
+        if self._content(there) != mine:
+            return False
+        ids = {message.id for message in loaded.messages}
+        arrived = [message for message in there.messages if message.id in ids]
+        if arrived != [*loaded.messages]:
+            return False
+        if not isinstance(self.target, Remembers):
+            return True
+        known = set(await self.target.consumed(loaded.head.instance))
+        return known >= {m.id for m in await self._consumed(loaded, mine)}
+
+    def _content(self, loaded: Loaded) -> Content | None:
+        try:
+            return content(loaded, self._codec)
+        except JournalDamaged:
+            return None
+
+    def _is_void(self, loaded: Loaded) -> bool:
+        return frames.is_void(loaded.frames, self._codec)
+
+    def _unreadable(self, loaded: Loaded, error: JournalDamaged) -> str:
+        if self._is_void(loaded):
+            return "its start was never written as a whole: it counts as not started"
+        return f"{error}. If its App has a codec, name the App by --app"
+
+
+def mark_of(instance: str) -> bytes:
+    """Give the token that a copy carries until somebody opens it."""
+    return blake2b(f"edgeflow copy {instance}".encode(), digest_size=16).digest()
+
+
+def _difference(loaded: Loaded, there: Loaded | None) -> str:
+    if there is None:
+        return "somebody deleted it in the other store meanwhile"
+    here, other = loaded.head, there.head
+    return (
+        f"here it is {here.status} at frame {here.seq}, in the other store "
+        f"{other.status} at frame {other.seq}: --replace takes the one from here"
+    )
+
+
+def _is_unchanged(last: Loaded, loaded: Loaded) -> bool:
+    same_messages = [*last.messages] == [*loaded.messages]
+    return last.head == loaded.head and same_messages
