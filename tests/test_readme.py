@@ -36,6 +36,7 @@ def test_every_block_of_the_readme_is_known_to_this_file() -> None:
     assert fences == [
         "console",
         *["python"] * 9,
+        "console",
         "toml",
         "console",
         "python",
@@ -85,7 +86,7 @@ def test_the_commands_of_the_readme_work_on_the_smallest_program(
 ) -> None:
     (tmp_path / "hello.py").write_text(SMALLEST, encoding="utf-8")
     command = Path(sys.executable).parent / "edgeflow"
-    commands = blocks("console")[1].strip().splitlines()
+    commands = blocks("console")[2].strip().splitlines()
 
     outputs = [
         run(tmp_path, "sh", "-c", line.replace("edgeflow", str(command), 1))
