@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 from edgeflow.errors import ConfigError, StoreUnavailable
 from edgeflow.store import MIB
+from edgeflow_kv import _volume
 from edgeflow_kv._kv import value_limits
 from edgeflow_kv._store import KVStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from edgeflow.store import Finding
 
 END = ","
 """Ends the names of files, so that a key may go on where another one ends."""
@@ -54,7 +57,7 @@ class FilesKV:
         return KVStore(cls(path))
 
     async def open(self) -> None:
-        """Make the directory.
+        """Make the directory, and see what its volume can do.
 
         Raises:
             StoreUnavailable: if it cannot be used; says why.
@@ -63,9 +66,17 @@ class FilesKV:
             await asyncio.to_thread(self._scratch.mkdir, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnavailable(f"{self._root} cannot be used: {error}") from error
+        await asyncio.to_thread(_volume.check, self._scratch)
 
     async def close(self) -> None:
         """Do nothing: no file is held open."""
+
+    async def examine(self) -> Sequence[Finding]:
+        """Say what the volume can do, and what is lost with it."""
+        return await asyncio.to_thread(self._examine)
+
+    def _examine(self) -> list[Finding]:
+        return list(_volume.findings(self._root, sync=self._sync))
 
     async def get(self, key: str) -> bytes | None:
         return await asyncio.to_thread(_read, self._file(key))

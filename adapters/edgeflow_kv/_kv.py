@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 ROOM = 64 * 1024
 """What a flush or a message may need beside its bodies, in bytes."""
+SPARE = 4096
+"""How many bytes of small frames a commit can carry beside the largest one."""
 
 
 @runtime_checkable
@@ -82,10 +84,10 @@ def value_limits(
     The promises are those of `edgeflow.store.Limits`.
     """
     room = max_value - ROOM
-    if room <= 0:
+    if room <= SPARE:
         raise ValueError(f"values of {max_value} bytes are too small for a store")
     return Limits(
-        max_frame=min(8 * MIB + 4096, room),
+        max_frame=min(8 * MIB + 4096, room - SPARE),
         max_group=min(64 * MIB, room),
         joins_sends=False,
         durable=durable,

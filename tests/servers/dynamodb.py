@@ -25,10 +25,10 @@ class Dynamodb:
         pass
 
     def command(self, folder: Path, port: int) -> list[str]:
-        return [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
+        return [sys.executable, "-m", "tests.servers.moto_in_turn", str(port)]
 
     def is_ready(self, port: int) -> bool:
-        return answers(port, b"GET /moto-api/ HTTP/1.0\r\n\r\n", b" 200 ")
+        return answers(port, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.")
 
 
 def url(port: int) -> str:
