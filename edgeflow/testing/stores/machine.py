@@ -207,7 +207,11 @@ class StoreMachine(StoreSource, RuleBasedStateMachine):
         self, instance: str, commits: tuple[Commit, Commit], *, is_owner: bool
     ) -> None:
         """Commit through both handles at once: who is first is left open."""
-        rivals = [self.fit(instance, each, is_owner=is_owner) for each in commits]
+        now = commits[0].now  # which a server with a clock of its own takes for both
+        rivals = [
+            self.fit(instance, replace(each, now=now), is_owner=is_owner)
+            for each in commits
+        ]
 
         async def meet() -> list[object]:
             calls = [
