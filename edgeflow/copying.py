@@ -144,26 +144,32 @@ class Copier:
         except JournalDamaged as error:
             return Copied(instance, "refused", self._unreadable(loaded, error))
         try:
-            result = await self._bring(loaded, mine)
+            result, known = await self._bring(loaded, mine)
         except Conflict:
             why = "somebody wrote to it in the other store meanwhile"
             return Copied(instance, "differs", why)
         except TooLarge as error:
             why = f"the other store cannot hold it: {error}"
             return Copied(instance, "refused", why)
-        return await self._distrusted(loaded, mine, result) or await self._finish(
+        if result == "running":
+            why = "a worker of the other store has it: stop it first"
+            return Copied(instance, result, why)
+        if result == "differs":
+            return Copied(instance, result, await self._difference(loaded, mine))
+        return await self._distrusted(loaded, mine, known) or await self._finish(
             loaded, result
         )
 
     async def _distrusted(
-        self, loaded: Loaded, mine: Content, result: Result
+        self, loaded: Loaded, mine: Content, known: set[str]
     ) -> Copied | None:
-        """Say why the other store cannot be said to have it; None: it has."""
+        """Say why the other store cannot be said to have it; None: it has.
+
+        `known` are the ids of messages that were there before.
+        """
         instance = loaded.head.instance
         there = await self.target.load(instance)
-        if result == "differs":
-            return Copied(instance, result, _difference(loaded, there))
-        if there is not None and await self._is_equal(there, loaded, mine):
+        if there is not None and await self._is_equal(there, loaded, mine, known):
             return None
         if there is not None and there.head.token != mark_of(instance):
             why = "it was opened in the other store before it was verified"
@@ -183,29 +189,36 @@ class Copier:
         await self.target.renew(instance, mark_of(instance), self._now(), 0.0)
         return Copied(instance, result)
 
-    async def _bring(self, loaded: Loaded, mine: Content) -> Result:
-        """Write what the other store lacks.
+    async def _bring(self, loaded: Loaded, mine: Content) -> tuple[Result, set[str]]:
+        """Write what the other store lacks; give the ids of messages it did not lack.
 
         Raises:
             Conflict: if somebody else writes there.
             TooLarge: if it cannot hold the instance.
         """
+        consumed = await self._consumed(loaded, mine)
         there = await self.target.load(loaded.head.instance)
         if there is not None:
             theirs = self._content(there)
             if theirs == mine:
-                await self._send_unread(loaded)
-                return "same"
+                return "same", await self._send_unread(loaded)
             if self._is_older_copy(there, theirs, mine):
                 there = await self._taken_again(there)
             elif self._is_void(there):
                 pass  # it counts as not started: it is written over
             elif self._replaces:
+                if there.head.lease > self._now():
+                    return "running", set()
+                self._landing(loaded, mine, None).check(consumed)
                 await self.target.delete(loaded.head.instance)
                 there = None
             else:
-                return "differs"
-        landing = Landing(
+                return "differs", set()
+        landing = self._landing(loaded, mine, there)
+        return "copied", await landing.write(consumed)
+
+    def _landing(self, loaded: Loaded, mine: Content, there: Loaded | None) -> Landing:
+        return Landing(
             self.target,
             loaded,
             mine,
@@ -214,8 +227,6 @@ class Copier:
             now=self._now(),
             token=mark_of(loaded.head.instance),
         )
-        await landing.write(await self._consumed(loaded, mine))
-        return "copied"
 
     def _is_older_copy(
         self, there: Loaded, theirs: Content | None, mine: Content
@@ -223,7 +234,9 @@ class Copier:
         """Tell whether it is a copy, whole or not, that nobody has opened."""
         if there.head.token != mark_of(there.head.instance):
             return False
-        return theirs is None or theirs.header["at"] <= mine.header["at"]
+        if theirs is None:
+            return True
+        return theirs.birth == mine.birth and theirs.header["at"] <= mine.header["at"]
 
     async def _taken_again(self, there: Loaded) -> Loaded | None:
         """Hold an older copy that nobody has opened, to replace it.
@@ -252,23 +265,51 @@ class Copier:
             if id_ not in unread
         ]
 
-    async def _send_unread(self, loaded: Loaded) -> None:
+    async def _send_unread(self, loaded: Loaded) -> set[str]:
+        known: set[str] = set()
         with suppress(InstanceFinished):  # then it has them all
             for message in loaded.messages:
-                await self.target.send(message)
+                if not await self.target.send(message):
+                    known.add(message.id)
+        return known
 
-    async def _is_equal(self, there: Loaded, loaded: Loaded, mine: Content) -> bool:
-        """Tell whether what was read back goes on, and knows messages, like `mine`."""
+    async def _is_equal(
+        self, there: Loaded, loaded: Loaded, mine: Content, known: set[str]
+    ) -> bool:
+        """Tell whether what was read back goes on, and knows messages, like `mine`.
+
+        A `known` one may be what a sender has sent to both stores: it is told by its
+        id alone, as by whoever sends, and is where it was.
+        """
         if self._content(there) != mine:
             return False
-        ids = {message.id for message in loaded.messages}
-        arrived = [message for message in there.messages if message.id in ids]
-        if arrived != [*loaded.messages]:
+        if not {m.id for m in loaded.messages} <= {m.id for m in there.messages}:
+            return False
+        sent = [message for message in loaded.messages if message.id not in known]
+        ids = {message.id for message in sent}
+        if [message for message in there.messages if message.id in ids] != sent:
             return False
         if not isinstance(self.target, Remembers):
             return True
         known = set(await self.target.consumed(loaded.head.instance))
         return known >= {m.id for m in await self._consumed(loaded, mine)}
+
+    async def _difference(self, loaded: Loaded, mine: Content) -> str:
+        there = await self.target.load(loaded.head.instance)
+        if there is None:
+            return "somebody deleted it in the other store meanwhile"
+        here, other = loaded.head, there.head
+        theirs = self._content(there)
+        is_other = theirs is not None and theirs.birth != mine.birth
+        whose = (
+            "in the other store another one has its id,"
+            if is_other
+            else ("in the other store")
+        )
+        return (
+            f"here it is {here.status} at frame {here.seq}, {whose} "
+            f"{other.status} at frame {other.seq}: --replace takes the one from here"
+        )
 
     def _content(self, loaded: Loaded) -> Content | None:
         try:
@@ -288,16 +329,6 @@ class Copier:
 def mark_of(instance: str) -> bytes:
     """Give the token that a copy carries until somebody opens it."""
     return blake2b(f"edgeflow copy {instance}".encode(), digest_size=16).digest()
-
-
-def _difference(loaded: Loaded, there: Loaded | None) -> str:
-    if there is None:
-        return "somebody deleted it in the other store meanwhile"
-    here, other = loaded.head, there.head
-    return (
-        f"here it is {here.status} at frame {here.seq}, in the other store "
-        f"{other.status} at frame {other.seq}: --replace takes the one from here"
-    )
 
 
 def _is_unchanged(last: Loaded, loaded: Loaded) -> bool:

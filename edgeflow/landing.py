@@ -76,8 +76,18 @@ class Landing:
             return HOLD
         return HOLD + max(0.0, now - self._loaded.head.updated)
 
-    async def write(self, consumed: Sequence[Envelope]) -> None:
+    def check(self, consumed: Sequence[Envelope]) -> None:
+        """See whether all that `write` writes is within the limits of the store.
+
+        Raises:
+            TooLarge: if it is not.
+        """
+        self._checked((*consumed, *self._loaded.messages))
+
+    async def write(self, consumed: Sequence[Envelope]) -> set[str]:
         """Write messages, then frames; `consumed` are messages without a body.
+
+        Gives the ids of unread ones that were there before.
 
         Raises:
             Conflict: if somebody else writes to it.
@@ -85,9 +95,10 @@ class Landing:
         """
         messages = (*consumed, *self._loaded.messages)
         bodies, rebuilt = self._checked(messages)
-        known = False
+        known: set[str] = set()
         for message in messages:
-            known |= not await self._target.send(message)
+            if not await self._target.send(message):
+                known.add(message.id)
         back = await self._lost() if known else []
         self._whole = replace(
             self._whole,
@@ -96,6 +107,7 @@ class Landing:
             restored_bodies=tuple(message.body for message in back),
         )
         await self._write_frames(bodies, is_rebuilt=rebuilt)
+        return known - {message.id for message in back}
 
     def _checked(self, messages: Sequence[Envelope]) -> tuple[list[bytes], bool]:
         """Give the frames to be written, and whether they are not those loaded.
@@ -149,11 +161,15 @@ class Landing:
         while self._at < first - 1:
             count = min(self._stride, first - 1 - self._at)
             try:
-                await self._commit(replace(self._blank, frames=(b"",) * count))
+                await self._commit(self._blanks(count))
             except TooLarge:
                 if count == 1:
                     raise
                 self._stride = count // 2
+
+    def _blanks(self, count: int) -> Commit:
+        """Make one that takes numbers; those before are taken, and need no frames."""
+        return replace(self._blank, frames=(b"",) * count, snapshot=True)
 
     async def _put(self, bodies: Sequence[bytes]) -> None:
         *parts, last = self._groups(bodies)

@@ -574,8 +574,11 @@ async def test_a_store_that_takes_few_frames_at_once_gets_fewer(quick: Pair) -> 
                 return await super().commit(
                     instance, replace(commit, frames=(b"x" * 9_000_000,))
                 )
-            return await super().commit(instance, commit)
+            done = await super().commit(instance, commit)
+            kept.append(len((await load(self)).frames))
+            return done
 
+    kept: list[int] = []
     await gathered(quick.here, 60, 2500)
     mine = await load(quick.here.store)
     assert mine.frames[0].seq > 30
@@ -585,6 +588,8 @@ async def test_a_store_that_takes_few_frames_at_once_gets_fewer(quick: Pair) -> 
 
     assert done.result == "copied"
     assert (await load(target)).head.seq == mine.head.seq
+    assert len(kept) > 10
+    assert max(kept) <= 3  # what only takes numbers does not pile up
 
 
 # --- what is left alone ------------------------------------------------------------
@@ -620,6 +625,40 @@ async def test_what_went_on_there_is_left_alone_until_it_is_to_be_replaced(
     assert (await pair.copy(replaces=True)).result == "copied"
     assert await pair.there.history() == await pair.here.history()
     assert await pair.there.handle().send("go", "again", id="m")
+
+
+async def test_what_a_worker_there_has_is_not_replaced(quick: Pair) -> None:
+    # G4
+    await quick.here.start(journey)
+    await quick.copied()
+    await quick.there.drive(journey)
+    await quick.there.handle().send("go", "there")
+    await quick.there.store.claim(quick.there.clock.now(), 1, 30.0, "a worker")
+    before = await load(quick.there.store)
+
+    done = await quick.copy(replaces=True)
+
+    assert (done.result, done.text) == (
+        "running",
+        "a worker of the other store has it: stop it first",
+    )
+    assert await load(quick.there.store) == before
+
+
+async def test_what_is_too_large_replaces_nothing(quick: Pair) -> None:
+    # N-11
+    await quick.here.start(journey)
+    await quick.copied()
+    await quick.there.drive(journey)
+    before = await load(quick.there.store)
+    large = Envelope("i", "m", "go", b"x" * 5000)
+    await quick.here.store.send(large)
+    quick.there.store.inner.limits = Limits(max_frame=4096)  # type: ignore[misc]  # it is a field there
+
+    done = await quick.copy(replaces=True)
+
+    assert done.result == "refused"
+    assert await load(quick.there.store) == before
 
 
 async def test_an_older_copy_that_nobody_opened_is_brought_up_to_date(
@@ -662,6 +701,42 @@ async def test_an_older_copy_that_had_ended_is_brought_up_to_date(pair: Pair) ->
 
     assert (await pair.there.info()).status == "pending"
     assert [m.id for m in await pair.there.store.unread("i")] == ["m"]
+
+
+async def test_another_instance_of_one_id_is_not_taken_for_an_older_copy(
+    quick: Pair,
+) -> None:
+    other = World(MemoryStore())
+    other.clock = quick.here.clock
+    await quick.here.start(journey)
+    await quick.here.handle().send("go", "on", id="m")
+    assert (await quick.copy(moves=True)).result == "moved"
+    before = await load(quick.there.store)
+    quick.here.clock.advance(1)
+    await other.start(journey)
+
+    done = await quick.copier(source=other.store.inner, moves=True).copy("i")
+
+    assert done.result == "differs"
+    assert "in the other store another one has its id, pending at frame 1" in done.text
+    assert await load(quick.there.store) == before
+    assert await other.store.load("i") is not None
+
+
+async def test_what_was_sent_to_both_stores_is_one_message(pair: Pair) -> None:
+    # G11: senders go over to the other store while instances are copied
+    await pair.here.start(journey)
+    await pair.here.drive(journey)
+    for id_ in ("m1", "m2"):
+        await pair.here.handle().send("go", id_, id=id_)
+    sent_again = Envelope("i", "m2", "go", b'{"body":"m2","sent_at":0}')
+    await pair.there.store.send(sent_again)
+
+    assert (await pair.copy()).is_there
+    assert (await pair.copy(moves=True)).result == "moved"
+
+    assert {m.id for m in await pair.there.store.unread("i")} == {"m1", "m2"}
+    assert sent_again in await pair.there.store.unread("i")
 
 
 async def test_a_copy_that_is_newer_is_not_replaced_by_an_older_one(

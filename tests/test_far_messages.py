@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from edgeflow import Context, current_step, step, workflow
+from edgeflow import Context, StoreUnavailable, current_step, step, workflow
 from edgeflow.engine.inbox import Mailbox
 from edgeflow.testing.clock import VirtualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgeflow.engine.wiring import Wiring
+    from edgeflow.store import Envelope
     from tests.conftest import World
 
 LONG = 100.0
@@ -62,6 +65,34 @@ async def test_a_message_is_heard_beside_a_step_that_takes_long(
         heard, done = await result
 
     assert 30 <= heard <= 30 + poll + 2
+    assert done == LONG
+
+
+async def test_a_look_that_fails_stops_no_step_and_the_next_one_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # G12: nothing needs the answer of a mere look
+    read, began = world.store.unread, world.clock.now()
+    failed: list[float] = []
+
+    async def unread(instance: str) -> Sequence[Envelope]:
+        if 10 < world.clock.now() - began < 20:
+            failed.append(world.clock.now())
+            raise StoreUnavailable("it is restarted")
+        return await read(instance)
+
+    monkeypatch.setattr(world.store, "unread", unread)
+    app = world.process(hears, poll=1.0, lifespan=lambda: nullcontext(world.clock))
+    async with app:
+        handle = await app.start(hears, id="i")
+        result = asyncio.create_task(handle.result())
+        await tick(world, 15)
+        await world.handle().send("news", None)
+        await tick(world, 50)
+        heard, done = await result
+
+    assert failed
+    assert 20 <= heard < 23
     assert done == LONG
 
 

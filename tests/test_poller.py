@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgeflow import App, Context, StoreUnavailable, workflow
+from edgeflow.store import Query
 from edgeflow.testing.clock import VirtualClock
 from edgeflow.testing.recorder import RecordingStore
 from edgeflow_memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from edgeflow.store import Loaded
 
 
 class Looked(RecordingStore):
@@ -125,6 +128,45 @@ async def test_a_worker_takes_no_more_than_it_has_room_for_and_more_when_it_has(
 
     assert set(store.limits_given) == {1}
     assert 30 <= clock.now() - began < 31
+
+
+class SlowToRead(Looked):
+    """Takes a second to load an instance."""
+
+    async def load(self, instance: str) -> Loaded | None:
+        await self.clock.sleep(1.0)
+        return await super().load(instance)
+
+
+async def test_what_is_being_opened_takes_room_as_what_runs_does() -> None:
+    starter = App(store := SlowToRead(clock), workflows=[holds], clock=clock)
+    for _ in range(9):
+        await starter.start(holds, 1e6)
+    began = clock.now()
+
+    app = App(store, workflows=[holds], clock=clock, poll=0.1, max_running=2)
+    async with app:
+        while clock.now() < began + 5:  # noqa: ASYNC110  time is virtual
+            await asyncio.sleep(0)
+        taken = [head async for head in store.find(Query()) if head.seq > 1]
+
+    assert len(taken) == 2
+
+
+class Chatters(Looked):
+    """Hints at something all the time, as a fleet at work does."""
+
+    async def hint(self) -> None:
+        await asyncio.sleep(0)
+
+
+async def test_a_swarm_of_hints_does_not_make_it_look_without_a_pause() -> None:
+    store = Chatters(clock)
+    async with evenly(App(store, workflows=[ends], clock=clock, poll=1.0)):
+        await begun(store, 20)
+
+    assert min(store.pauses()) >= 0.02
+    assert len(store.looks) < 25
 
 
 async def test_a_hint_is_heeded_at_once_and_a_store_without_any_now_is_no_harm(

@@ -93,6 +93,7 @@ async def draft(kv: KV, state: State, commit: Commit) -> Draft:
     record = Record(
         position=position,
         stamp=stamp,
+        after=0 if tail is None else tail.stamp,
         life=state.life,
         snap=position if is_cut or tail is None else tail.snap,
         clean=position if tail is None else tail.clean,
@@ -141,6 +142,7 @@ def deletion(state: State) -> Record:
     return Record(
         position=position,
         stamp=STAMPS.next(),
+        after=0 if tail is None else tail.stamp,
         life=position,
         snap=position,
         clean=0 if tail is None else tail.clean,

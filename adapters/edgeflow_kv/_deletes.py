@@ -33,7 +33,7 @@ async def delete(kv: KV, instance: str) -> None:
             position = record.position
             await mark_deleted(kv, state, position, sure=False)
             written = await put_frame(kv, state, record, record.encode())
-            if not written or await is_below_a_cut(kv, state, position):
+            if not written or await is_below_a_cut(kv, state, record):
                 continue  # the mark is not sure; another deletion may need it
         await wipe(kv, state, life, position)
         await mark_deleted(kv, state, position, sure=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edgeflow.errors import ConfigError, StoreUnavailable
 from edgeflow.store import MIB
 from edgeflow_kv import _volume
+from edgeflow_kv._keys import FORMAT
 from edgeflow_kv._kv import value_limits
 from edgeflow_kv._store import KVStore
 
@@ -55,6 +56,12 @@ class FilesKV:
                 f"store {url!r}: write files:///relative or files:////absolute"
             )
         return KVStore(cls(path))
+
+    def missing(self) -> str | None:
+        """Say if no store is in the directory yet; `open` makes one."""
+        if self._file(FORMAT).exists():
+            return None
+        return f"there is no store in the directory {self._root}"
 
     async def open(self) -> None:
         """Make the directory, and see what its volume can do.
@@ -133,7 +140,10 @@ class FilesKV:
     def _keep(self, directory: Path) -> None:
         """Sync the names in a directory."""
         if self._sync:
-            held = os.open(directory, os.O_RDONLY)
+            try:
+                held = os.open(directory, os.O_RDONLY)
+            except FileNotFoundError:
+                return  # a delete has removed it, so there is no name to keep
             try:
                 os.fsync(held)
             finally:

@@ -106,7 +106,7 @@ async def _read_back(kv: KV, key: str) -> bytes | None:
 async def _is_valid(kv: KV, state: State, drawn: Draft) -> bool:
     """Whether nothing stands above a new frame that makes it void."""
     position, key = drawn.record.position, drawn.wakes.key
-    reading = is_below_a_cut(kv, state, position)
+    reading = is_below_a_cut(kv, state, drawn.record)
     try:
         if key is None or drawn.wakes.is_put:
             return not await reading
@@ -116,10 +116,17 @@ async def _is_valid(kv: KV, state: State, drawn: Draft) -> bool:
     return not is_void
 
 
-async def is_below_a_cut(kv: KV, state: State, position: int) -> bool:
-    """Whether a snapshot or a deletion stands above a position."""
-    above = await kv.scan(state.keys.frames, state.keys.frame(position + 1))
-    return any(decode(key, value).is_cut for key, value in above if value)
+async def is_below_a_cut(kv: KV, state: State, record: Record) -> bool:
+    """Whether a snapshot or a deletion stands above a frame, and was there before it.
+
+    What was written on top of this very frame came later: its owner has read it.
+    """
+    place = state.keys.frame(record.position + 1)
+    above = await kv.scan(state.keys.frames, place)
+    found = [decode(key, value) for key, value in above if value]
+    if any(each.after == record.stamp for each in found):
+        return False
+    return any(each.is_cut for each in found)
 
 
 def _advance(state: State, drawn: Draft, *, has_wake: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from edgeflow.store import Examines, Finding, Hints
+from edgeflow.store import Creates, Examines, Finding, Hints
 from edgeflow_kv._keys import FORMAT
 from edgeflow_kv._reading import read
 from edgeflow_kv._records import decode_message
@@ -26,6 +26,12 @@ ALONE = (
     "one process at a time may use the data (single_writer=True): nothing would stop a "
     "second one from committing to the same instance"
 )
+
+
+def missing(kv: KV) -> str | None:
+    """Say what `open` would make, if the binding can tell."""
+    inner = kv.inner if isinstance(kv, SingleWriter) else kv
+    return inner.missing() if isinstance(inner, Creates) else None
 
 
 async def consumed(kv: KV, instance: str) -> Sequence[str]:

@@ -31,6 +31,8 @@ class Record:
     position: int
     stamp: int
     """Makes each attempt to write it another value."""
+    after: int = 0
+    """Stamp of the frame that it was written on top of; 0 if there was none."""
     life: int
     snap: int
     """Position of the last snapshot, itself included."""

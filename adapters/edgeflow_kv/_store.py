@@ -92,6 +92,10 @@ class KVStore:
     def limits(self) -> Limits:
         return self.kv.limits
 
+    def missing(self) -> str | None:
+        """Say what is not there yet, and is made by `open`; None if that is unknown."""
+        return _powers.missing(self.kv)
+
     async def open(self) -> None:
         """Connect, and try whether the backend puts conditionally.
 

@@ -30,13 +30,16 @@ AT_ONCE = 8
 """How many instances are on their way at a time."""
 
 DETAILS = """\
-Each instance is read back from STORE_B and compared. What is there already and equal
-is passed over, so after a break the same command goes on. The exit code is 1 if one
-was left alone, with the reason.
+Each instance is read back from STORE_B and compared. What is there already
+and equal is passed over, so after a break the same command goes on. The exit
+code is 1 if one was left alone, with the reason.
 
-Stop the workers of STORE_A first, and with --move what sends messages to it, too:
-what they write between the copy and the deletion would be lost. Let workers run on
-STORE_B once the command has ended.
+Stop the workers of STORE_A first, and with --move what sends messages to it,
+too: what they write between the copy and the deletion would be lost. Let
+workers run on STORE_B once the command has ended.
+
+Children are instances, too: who chooses some by --id, --workflow or --status
+chooses them with their parents, which wait for their end in the same store.
 """
 
 

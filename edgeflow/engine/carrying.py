@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PLACE = {"part", "prev"}
 """What a header says of its frame, and not of the instance."""
+START = b'{"start":'
 RECEIVES = (b'"receive"', b'"receive_many"')
 
 
@@ -27,6 +28,13 @@ class Content:
     header: dict[str, Any]
     """What the last flush said of the instance: status, due, deaths and so on."""
     records: tuple[bytes, ...]
+
+    @property
+    def birth(self) -> str | None:
+        """What tells the instance from all others that ever had its id."""
+        starts = (r for r in self.records if r.startswith(START))
+        found = [frames.parse(line)["start"] for line in starts]
+        return found[-1]["birth"] if found else None
 
     @property
     def received(self) -> dict[str, str]:

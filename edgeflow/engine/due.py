@@ -51,10 +51,11 @@ class Due:
         return outcomes
 
     def room(self) -> int:
-        """Tell how many more instances may run here now."""
-        runs = self._worker.runs.values()
-        busy = sum(1 for run in runs if run.resting is None)
-        return max(self._worker.plan.max_running - busy, 0)
+        """Tell how many more instances may run here now: opened ones run soon."""
+        runs = self._worker.runs
+        busy = {name for name, run in runs.items() if run.resting is None}
+        opening = self._worker.openings.tasks.keys() - runs.keys()
+        return max(self._worker.plan.max_running - len(busy) - len(opening), 0)
 
     async def claim(self, limit: int, since: float | None = None) -> list[str]:
         """Take instances that are due now, or since some time."""

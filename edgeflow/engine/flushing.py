@@ -37,6 +37,10 @@ class Flusher:
         self._flight: asyncio.Task[Landed] | None = None
         self._renewal: asyncio.Task[bool] | None = None
         self._renew_at = 0.0
+        self._rests = False
+        """Whether the last frame says that it rests: then it can be claimed."""
+        self._until = 0.0
+        """When the lease is over, in s since the epoch."""
         self.hold(self._settings.lease)
         self._dirty_since: float | None = None
         self._gates: deque[tuple[int, Callable[[], None]]] = deque()
@@ -107,6 +111,7 @@ class Flusher:
         self.urgent = False
         self._dirty_since = None
         self.hold(rest.lease)
+        self._rests = rest.resting
         try:
             taken = self._journal.take(rest)
         except Exception as error:  # of a codec, say
@@ -168,7 +173,20 @@ class Flusher:
 
     def hold(self, lease: float) -> None:
         """Note that the lease is over in `lease` seconds."""
-        self._renew_at = self._clock.now() + lease / 2
+        now = self._clock.now()
+        self._renew_at, self._until = now + lease / 2, now + lease
+
+    @property
+    def is_held(self) -> bool:
+        """Whether code may run: no other process can claim it before that is said."""
+        return not self._rests or self._clock.now() < self._renew_at
+
+    @property
+    def let_go_at(self) -> float | None:
+        """When it can be claimed that rests in the store as it does here; else None."""
+        if self.is_held or self.in_flight or self._journal.dirty:
+            return None
+        return self._until
 
     def keep_lease(self) -> None:
         """Prolong the lease at half of it; call it while steps run."""

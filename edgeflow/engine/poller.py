@@ -19,6 +19,8 @@ log = logging.getLogger("edgeflow")
 
 SHORTEST = 0.05
 """Seconds until the next look where there was work; without any they double."""
+BREATH = 0.02
+"""Seconds after a hint for which the next one waits, where hints come in swarms."""
 JITTER = 0.2
 """The part of a pause by which it differs, so that a fleet does not march in step."""
 
@@ -36,6 +38,12 @@ class Poller:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._is_full = False
+        self._rings = 0
+
+    def look_soon(self) -> None:
+        """Look again at once, or after the look that is under way."""
+        self._rings += 1
+        self._worker.bells.ring("")
 
     def start(self) -> None:
         """Begin, unless it has begun."""
@@ -49,7 +57,7 @@ class Poller:
         if not self._tasks:
             return
         self._stopping = True
-        self._worker.bells.ring("")
+        self.look_soon()
         polls, *others = self._tasks
         await polls
         for task in others:
@@ -69,12 +77,15 @@ class Poller:
     async def _poll(self) -> None:
         worker, pause = self._worker, 0.0
         while not self._stopping:
+            heard = self._rings
             found = await self._look()
             longest = worker.plan.poll
             pause = min(SHORTEST if found else max(2 * pause, SHORTEST), longest)
-            if not self._stopping:  # it may have been rung for during the look
+            if heard == self._rings:
                 spread = 1 + JITTER * (worker.plan.chance() - 0.5)
                 await worker.bells.wait("", pause * spread, idle=True)
+            if heard != self._rings:
+                pause = 0.0  # if the store's clock is a little late, look soon again
 
     async def _look(self) -> int:
         """Claim what is due and have it driven; tell how much there was."""
@@ -102,4 +113,4 @@ class Poller:
                 log.warning("the store gives no hints now: %s", error)
                 await worker.bells.wait("hints", worker.plan.poll, idle=True)
             worker.bells.ring("")
-            await asyncio.sleep(0)
+            await worker.bells.wait("hints", BREATH, idle=True)

@@ -57,6 +57,7 @@ def cut_off(run: Run) -> Rest:
 def next_time(run: Run) -> float | None:
     """Tell when `run.advance` is to be called though nothing else happens."""
     when = None if run.flusher.in_flight else run.linger_until
+    when = earliest(when, run.flusher.let_go_at)
     if run.executing:
         cut_at = None if run.eviction is None else run.eviction.cut_at
         when = earliest(when, cut_at, run.flusher.next_time())

@@ -141,7 +141,7 @@ class Run(Desk):
                 if self.settled[0][1] > self.journal.durable or self.flusher.overfull:
                     return self.flusher.flush()
                 self.deliver(self.settled.popleft()[0])
-            elif self._receive() or self._reach_time():
+            elif self.flusher.is_held and (self._receive() or self._reach_time()):
                 continue
             elif self.journal.births and not self.executing:
                 return self.flusher.flush()
@@ -194,6 +194,11 @@ class Run(Desk):
 
     def _suspend(self) -> None:
         """Come to rest: the only place where an instance does."""
+        written, let_go_at = self.journal.written, self.flusher.let_go_at
+        if written is not None and let_go_at is not None:
+            if self.clock.now() >= let_go_at:
+                self._come_to_rest(written)  # others may have it by now
+            return
         rest = self.rest_now()
         if not self._is_written(rest, deaths=0):
             return
@@ -271,7 +276,8 @@ class Run(Desk):
     def can_go_on(self) -> bool:
         """Whether a time that is reached can be acted upon."""
         fetching = self.mailbox.is_fetching and self.receivers
-        return not (self.settled or self.stopping or fetching)
+        kept = self.settled or self.stopping or fetching
+        return not kept and self.flusher.is_held
 
     def resume(self) -> None:
         """Go on after a rest, in this process, without replay, under a new lease."""
@@ -298,6 +304,11 @@ class Run(Desk):
         """Read the inbox again: something arrived, or it was never read."""
         if not self.over and self.resting is None:
             self.mailbox.fetch(self._fetched)
+
+    def _look(self) -> None:
+        """Read the inbox just in case; if that fails the next look will do."""
+        if not self.over and self.resting is None:
+            self.mailbox.fetch(lambda _: self.advance())
 
     def _fetched(self, error: BaseException | None) -> None:
         if error is not None:
@@ -377,7 +388,7 @@ class Run(Desk):
             if self.executing:
                 self.flusher.keep_lease()
                 if names_of(self):
-                    self.mailbox.expect(self.settings.poll, self.fetch)
+                    self.mailbox.expect(self.settings.poll, self._look)
             when = next_time(self)
             if when is not None:
                 self._alarm = self.clock.call_at(when, self.advance)

@@ -163,6 +163,8 @@ class Worker:
             return
         if run.resting is None:
             run.fetch()
+        elif self.serving:
+            self._poller.look_soon()  # it may be another process's by now
         elif self._keeps(run):
             self.spawn_drive(name, take_over=False)
 
@@ -262,6 +264,8 @@ class Worker:
         run.borrowed = False
         with suppress(StoreError):  # the lease ends by itself
             await self._parking.renew(run, 0.0)
+        if self.serving:
+            self._poller.look_soon()
 
     def _drop(self, run: Run) -> None:
         run.put_away()
@@ -345,6 +349,8 @@ class Worker:
             log.warning("instance %r goes on elsewhere or later: %s", instance, error)
         except EdgeflowError:
             log.exception("instance %r could not be driven", instance)
+        finally:
+            self._poller.room()  # it may have ended without a run that rested
         return None
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:

@@ -161,6 +161,16 @@ def test_a_store_to_copy_from_is_not_made(edgeflow: Command, project: Path) -> N
     assert set(project.iterdir()) == before
 
 
+def test_a_directory_to_copy_from_is_not_made(edgeflow: Command, project: Path) -> None:
+    before = set(project.iterdir())
+    done = edgeflow("copy", "files:///data", "sqlite:///new.db")
+
+    assert done.code == 1
+    told = "there is no such store: there is no store in the directory data"
+    assert done.error == told
+    assert set(project.iterdir()) == before
+
+
 def test_an_empty_store_has_no_instances(edgeflow: Command) -> None:
     edgeflow("run", "jobs.py:nap", "--id", "n1")
     edgeflow("rm", "n1")

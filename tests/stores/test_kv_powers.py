@@ -62,6 +62,22 @@ def test_a_store_has_the_powers_of_every_backend() -> None:
         assert isinstance(store, power)
 
 
+async def test_only_a_directory_that_was_opened_once_has_a_store(
+    tmp_path: Path,
+) -> None:
+    for single_writer in (False, True):
+        place = tmp_path / str(single_writer)
+        store = KVStore(FilesKV(place, sync=False), single_writer=single_writer)
+        assert store.missing() == f"there is no store in the directory {place}"
+        assert not place.exists()
+
+        await store.open()
+
+        assert store.missing() is None
+        await store.close()
+    assert KVStore(MemoryKV()).missing() is None
+
+
 async def test_what_a_commit_has_consumed_is_known_while_its_effects_are_late() -> None:
     # N-18 G11
     kv = MemoryKV()
