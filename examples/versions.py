@@ -28,7 +28,7 @@ async def register(name: str) -> None: ...
 async def before(ctx: Context, name: str) -> str:
     await register(name)
     await mail(name, "Welcome!")
-    await ctx.sleep(0.5)
+    await ctx.sleep(2)
     return f"{name} was welcomed"
 
 
@@ -40,7 +40,7 @@ async def after(ctx: Context, name: str) -> str:
         await mail(name, "Welcome!")
     else:
         await mail(name, "Welcome! Here is a voucher.")
-    await ctx.sleep(0.5)
+    await ctx.sleep(2)
     return f"{name} was welcomed with letter {letter}"
 
 

@@ -85,9 +85,9 @@ class Notices:
                 try:
                     await connection.execute(f'listen "{self._channel}"'.encode())
                     self._heard.set()  # for what was said while nobody listened
+                    pause = FIRST_PAUSE
                     async with aclosing(connection.notifies()) as notices:
                         async for notice in notices:
-                            pause = FIRST_PAUSE
                             if notice.payload != self._me:
                                 self._heard.set()
                 finally:

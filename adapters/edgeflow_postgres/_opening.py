@@ -56,6 +56,8 @@ async def _make(connection: Connection, name: str) -> None:
     _check_server(name, encoding, read_only)
     try:
         async with connection.transaction():
+            for setting in sql.WHILE_MAKING:
+                await connection.execute(setting.encode())
             await connection.execute(
                 "select pg_advisory_xact_lock(%s::bigint)", [sql.LOCK]
             )

@@ -55,13 +55,20 @@ LAYOUTS = ((*TABLES, *FUNCTIONS, *VIEWS, "insert into edgeflow.layout values(1, 
 
 STATE = """select l.version, l.serves,
     (select bool_and(has_table_privilege('edgeflow.' || t, p))
-      from unnest(array['head', 'frame', 'inbox', 'wake']) t,
-        unnest(array['select', 'insert', 'update', 'delete']) p),
+      from pg_catalog.unnest(array['head', 'frame', 'inbox', 'wake']) t,
+        pg_catalog.unnest(array['select', 'insert', 'update', 'delete']) p),
     current_setting('server_encoding'), current_setting('transaction_read_only')
   from edgeflow.layout l"""
 
 SERVER = """select current_setting('server_version_num')::integer,
     current_setting('server_encoding'), current_setting('transaction_read_only')"""
+
+WHILE_MAKING = (
+    # What others have made in the meantime is to be seen, and what they put into
+    # public is not to be taken for the server's own.
+    "set transaction isolation level read committed",
+    "set local search_path = pg_catalog, pg_temp",
+)
 
 IS_THERE = """select to_regnamespace('edgeflow') is not null,
     to_regclass('edgeflow.layout') is not null"""

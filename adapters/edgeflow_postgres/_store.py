@@ -10,6 +10,7 @@ from edgeflow.errors import (
     Conflict,
     InstanceFinished,
     StoreUnavailable,
+    TooLarge,
 )
 from edgeflow.store import (
     MIB,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 MAX_GROUP = 32 * MIB
 """The most bytes of frames in one commit: a slow server takes a second for them."""
+MAX_KEY = 2600
+"""The most bytes of a key in an index: 2704, less what the server adds to it."""
+MAX_CLAIM = 2**31 - 1  # an integer of the server
 COMMIT_DEADLINE = 10.0
 """Seconds after which whoever commits gives up: a call must have ended by then."""
 
@@ -233,10 +237,11 @@ class PostgresStore:
 
         Raises:
             InstanceFinished: if the receiver is completed, failed or cancelled.
-            TooLarge: if the body exceeds `limits.max_frame`.
+            TooLarge: if the body exceeds `limits.max_frame`, or the id is too long.
             OutcomeUnknown: if the answer was lost; it may have been put there.
         """
         check_message(message, self.limits)
+        self._check_key(message.to, message.id)
         m = message
         values = [self._namespace, m.to, m.id, m.name, m.body, float(m.at)]
         ((answer,),) = await self._opened().fetch(sql.SEND, values, writing=True)
@@ -252,7 +257,7 @@ class PostgresStore:
         """Take up to `limit` instances that are due by the server's clock."""
         if limit <= 0:
             return []
-        values = [self._namespace, limit, float(lease), worker]
+        values = [self._namespace, min(limit, MAX_CLAIM), float(lease), worker]
         return [each for (each,) in await self._opened().fetch(sql.CLAIM, values)]
 
     async def find(self, query: Query) -> AsyncIterator[Head]:
@@ -301,6 +306,14 @@ class PostgresStore:
     def _check(self, instance: str, commit: Commit) -> None:
         check_commit(instance, commit, self.limits)
         check_texts(commit.workflow, commit.worker)
+        self._check_key(instance)
+        for message in commit.sends:
+            self._check_key(message.to, message.id)
+
+    def _check_key(self, *ids: str) -> None:
+        size = sum(len(each.encode()) for each in (self._namespace, *ids))
+        if size > MAX_KEY:
+            raise TooLarge(size, MAX_KEY, "a key of namespace and ids")
 
     def _never_opened(self) -> StoreUnavailable:
         return StoreUnavailable(f"{self._name} is not open: call open() first")

@@ -20,6 +20,8 @@ LONGEST_PAUSE = 0.05
 
 ENDING = {"57P01", "57P02", "57P05"}
 """The server ends this session: it may have committed before it said so."""
+NOT_KNOWN = ("08", "40003")
+"""How codes begin that a pooler gives when it has lost the server in the middle."""
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SENTENCES: Mapping[str, str] = {
@@ -99,13 +101,14 @@ class Loss:
 def explain(name: str, error: psycopg.Error, loss: Loss) -> StoreError | None:
     """Turn an error of a call into ours; None if the call itself was wrong."""
     text = one_line(error)
-    if loss.is_lost or error.sqlstate in ENDING:
+    code = error.sqlstate or ""
+    if loss.is_lost or code in ENDING or code.startswith(NOT_KNOWN):
         what = f"the connection to {name} was lost in the middle of a call ({text})"
         if loss.silent is not None:
             silent = f"{loss.silent:g} s"
             what = f"{name} gave no answer within {silent}: see what holds it up"
         return OutcomeUnknown(what) if loss.is_writing else StoreUnavailable(what)
-    sentence = _SENTENCES.get(error.sqlstate or "")
+    sentence = _SENTENCES.get(code)
     if sentence is not None:
         return StoreUnavailable(sentence.format(name=name, error=text))
     if isinstance(error, (psycopg.DataError, psycopg.ProgrammingError)):

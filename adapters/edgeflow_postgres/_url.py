@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 PREFIXES = ("postgres://", "postgresql://")
 _ALLOWED = "ns=<namespace>, pool=<connections>, timeout=<seconds> and hints=on|off"
+# Up to the first "@", says libpq, if no "/" comes before it: "?" may.
+_OWNER = re.compile(r"(?<=://)[^/@]*@")
 _CREDENTIALS = re.compile(r"(?<=://).*@", re.DOTALL)
 
 
@@ -31,8 +33,11 @@ def parse(url: str) -> tuple[str, Options]:
     Raises:
         ConfigError: if it has another scheme, or one of our options is bad.
     """
-    address, _, query = url.partition("?")
-    check(address)
+    check(url)
+    owner = _OWNER.search(url)
+    start = owner.end() if owner else 0
+    place, _, query = url[start:].partition("?")
+    address = url[:start] + place
     ours: dict[str, str] = {}
     theirs: list[str] = []
     for pair in query.split("&") if query else []:
@@ -59,7 +64,10 @@ def check(url: str) -> None:
 
 def shown(url: str) -> str:
     """Name the database without user, password and options, for errors and logs."""
-    return _CREDENTIALS.sub("", url.partition("?")[0])
+    if "://" not in url:
+        return "…"  # whatever it is, there may be a password in it
+    place, _, _ = _OWNER.sub("", url, count=1).partition("?")
+    return _CREDENTIALS.sub("", place)
 
 
 def _options(name: str, given: Mapping[str, str]) -> Options:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from asyncio import to_thread
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -192,6 +191,8 @@ class SqliteStore:
     async def examine(self) -> Sequence[Finding]:
         """Look at SQLite, its settings, and the disk with the file."""
         # Only `edgeflow doctor` asks for it.
+        from asyncio import to_thread  # noqa: PLC0415  as above
+
         from edgeflow_sqlite._examining import examined  # noqa: PLC0415  as above
 
         ((version, journal),) = await self._opened().fetch(sql.RUNNING)

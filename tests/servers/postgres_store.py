@@ -115,7 +115,7 @@ class Clocked:
             pass
 
     async def open_store(self, where: Path) -> Store:
-        store = PostgresStore(self.address, namespace=where.name)
+        store = PostgresStore(self.address, namespace=where.name, timeout=9)
         store.limits = self.limits(store.limits)
         await store.open()
         return store

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 30.0
@@ -87,7 +87,7 @@ class Server:
 
 
 @contextmanager
-def serving(kind: Kind) -> Iterator[Server]:
+def serving(kind: Kind) -> Generator[Server]:
     """Have a server for the length of a block."""
     server = Server(kind)
     try:

@@ -19,8 +19,8 @@ from edgeflow.store import Commit, Envelope, Query
 from edgeflow.stores import store_from_url
 from edgeflow.testing import KVSuite, StoreSuite
 from edgeflow_kv import KVStore
-from edgeflow_kv._dynamo_table import Table
 from edgeflow_kv.dynamodb import DynamoKV
+from edgeflow_kv.dynamodb._table import Table
 from tests.servers.dynamodb import CREDENTIALS, url
 from tests.servers.proxy import proxying
 

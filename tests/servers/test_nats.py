@@ -21,10 +21,10 @@ from edgeflow.testing.stores.kv import KVSuite
 from edgeflow.testing.stores.machine import SETTINGS, StoreMachine
 from edgeflow_kv import KVStore
 from edgeflow_kv._kv import ROOM
-from edgeflow_kv._nats_bucket import Bucket
-from edgeflow_kv._nats_link import Link
-from edgeflow_kv._nats_url import parse
 from edgeflow_kv.nats import NatsKV
+from edgeflow_kv.nats._bucket import Bucket
+from edgeflow_kv.nats._link import Link
+from edgeflow_kv.nats._url import parse
 from tests.servers.nats import Nats, url, version
 from tests.servers.nats_kv import PATIENCE, OnNats, bucket, client, opened
 from tests.servers.proxy import proxying

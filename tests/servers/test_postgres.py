@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ from edgeflow.testing.stores.machine import SETTINGS, StoreMachine
 from edgeflow.testing.stores.parts import FIRST, NOW, turns
 from edgeflow_postgres import PostgresStore
 from edgeflow_postgres._pool import Pool, parameters
+from edgeflow_postgres._store import MAX_KEY
 from edgeflow_postgres._trouble import Loss, explain, unreachable
 from tests.servers.postgres import url
 from tests.servers.postgres_store import (
@@ -115,6 +117,7 @@ async def test_of_those_due_at_once_the_first_by_id_is_claimed(
         await store.commit(instance, replace(FIRST, due=NOW))
 
     assert list(await store.claim(NOW, 3, 5, "w")) == ["a", "b", "c"]
+    assert list(await store.claim(NOW, 2**40, 5, "w")) == ["d"]
 
 
 def test_it_has_every_power_but_to_say_what_is_missing(address: str) -> None:
@@ -131,6 +134,23 @@ async def test_what_a_text_of_the_server_cannot_hold_is_refused(
     for commit in (replace(START, workflow=bad), replace(START, worker=bad)):
         with pytest.raises(ValueError, match=r"NUL|surrogates"):
             await store.commit("i", commit)
+
+    assert await last(store, "i") == 0
+
+
+async def test_an_id_that_no_index_can_hold_is_refused(
+    store: PostgresStore, tmp_path: Path
+) -> None:
+    # N-11
+    length = MAX_KEY - len(tmp_path.name) - len("i")
+    text = secrets.token_urlsafe(length)  # it cannot be compressed to fit
+    above = Envelope("i", text[: length + 1], "n", b"")
+
+    assert await store.send(replace(above, id=text[:length]))
+    with pytest.raises(TooLarge, match="ids of 2601 bytes is above the limit of 2600"):
+        await store.send(above)
+    with pytest.raises(TooLarge, match="ids of 2601 bytes"):
+        await store.commit("i", replace(START, sends=(above,)))
 
     assert await last(store, "i") == 0
 
@@ -198,6 +218,12 @@ def test_a_bad_url_is_refused_with_what_is_allowed(made: str, told: str) -> None
         ("postgres://me:hush@127.0.0.1:1/db", "cannot be reached .*look whether"),
         ("postgres://me:hu%zzsh@127.0.0.1/db", "percent-encoded"),
         ("postgres://me:hu/sh@127.0.0.1/db", "cannot be reached"),
+        (
+            "postgres://me:hush?hush@127.0.0.1:1/db?pool=2",
+            r"//127\.0\.0\.1:1/db cannot",
+        ),
+        ("host=127.0.0.1 user=me password=hush", "write postgres://"),
+        ("me:hush@127.0.0.1/db", "write postgres://"),
         ("postgres://127.0.0.1/db?password=hush&nothing=1", 'parameter: "nothing"'),
         ("postgres://me:hush@127.0.0.1/db?pool=hush2", "pool is"),
     ],
@@ -207,12 +233,13 @@ async def test_no_password_is_in_what_is_told(made: str, told: str) -> None:
         await PostgresStore.from_url(made).open()
 
     told_in_all = [str(caught.value), str(caught.value.__cause__)]
-    if "pool" not in made:
+    if isinstance(caught.value, StoreUnavailable):
         told_in_all.append(repr(PostgresStore.from_url(made)))
     for text in told_in_all:
         assert "hu%zzsh" not in text
         assert "me:" not in text
         assert "hush@" not in text
+        assert "=hush" not in text
 
 
 def test_a_store_shows_where_it_is() -> None:
@@ -271,6 +298,18 @@ def test_what_was_rolled_back_was_certainly_not_written(code: str, told: str) ->
 
     assert isinstance(known, StoreUnavailable)
     assert told in str(known)
+
+
+@pytest.mark.parametrize("code", ["08006", "08P01", "40003"])
+def test_a_pooler_that_has_lost_the_server_leaves_a_commit_unknown(code: str) -> None:
+    # N-06
+    error = psycopg.errors.lookup(code)("server conn crashed?")
+
+    written = explain("postgres://h/db", error, Loss(is_writing=True))
+    read = explain("postgres://h/db", error, Loss())
+
+    assert isinstance(written, OutcomeUnknown)
+    assert isinstance(read, StoreUnavailable)
 
 
 async def test_without_psycopg_the_extra_is_named(
@@ -526,8 +565,7 @@ async def test_many_threads_share_one_connection_of_their_own(
         )
 
     assert sessions == [(2,)]
-    assert not run(
-        address, "select 1 from pg_stat_activity where application_name = 'threads'"
-    )
+    ours = "select 1 from pg_stat_activity where application_name = 'threads'"
+    await until(lambda: not run(address, ours))  # the server hears of it a little later
     store.commit_sync("i00", replace(START, seq=2))  # while it waits in close(), say
     await store.close()

@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edgeflow.errors import StoreUnavailable
-from edgeflow_kv._redis_link import Link
 from edgeflow_kv._urls import parse
-from edgeflow_kv.redis import FORM, RedisKV
+from edgeflow_kv.redis import RedisKV
+from edgeflow_kv.redis._kv import FORM
+from edgeflow_kv.redis._link import Link
 from tests.servers.redis import Redis, url
 from tests.servers.redis_store import START, opened, texts
 from tests.servers.server import LOOPBACK, PATIENCE, free_port, serving

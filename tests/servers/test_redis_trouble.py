@@ -12,7 +12,7 @@ import pytest
 from edgeflow.errors import Conflict, OutcomeUnknown, StoreError, StoreUnavailable
 from edgeflow.store import Envelope
 from edgeflow_kv import KVStore, MemoryKV
-from edgeflow_kv._redis_wakes import is_soon
+from edgeflow_kv.redis._wakes import is_soon
 from tests.servers.proxy import proxying
 from tests.servers.redis import Redis
 from tests.servers.redis_store import START, command, kv_of, opened
@@ -260,7 +260,7 @@ async def test_a_wake_is_hinted_at_in_other_processes(
 async def test_who_hears_nothing_for_long_asks_whether_anybody_is_there(
     redis_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeflow_kv._redis_wakes.QUIET", 0.05)
+    monkeypatch.setattr("edgeflow_kv.redis._wakes.QUIET", 0.05)
     with proxying(redis_server.port) as proxy:
         store = await opened(proxy.port, namespace, "&timeout=0.2")
         await store.hint()

@@ -14,7 +14,7 @@ import pytest
 
 from edgeflow.errors import Conflict, StoreUnavailable, TooLarge
 from edgeflow.store import Commit, Committed, SyncCommit
-from edgeflow_kv import KVStore
+from edgeflow_kv import FilesKV
 from edgeflow_memory import MemoryStore
 from edgeflow_sqlite import SqliteStore
 
@@ -96,7 +96,7 @@ class Halt:
 def test_only_a_store_that_needs_no_loop_has_the_power() -> None:
     # P-08
     assert isinstance(SqliteStore("x.db"), SyncCommit)
-    for store in (MemoryStore(), KVStore.from_url("files:///x")):
+    for store in (MemoryStore(), FilesKV.from_url("files:///x")):
         assert not isinstance(store, SyncCommit)
 
 

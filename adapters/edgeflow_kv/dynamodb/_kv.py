@@ -11,10 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import StoreUnavailable
-from edgeflow_kv._dynamo_table import PARTITION, SORT, VALUE, Table, code_of
 from edgeflow_kv._kv import value_limits
 from edgeflow_kv._store import KVStore
 from edgeflow_kv._urls import parse
+from edgeflow_kv.dynamodb._table import PARTITION, SORT, VALUE, Table, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgeflow_kv._keys import wake_time
 
 if TYPE_CHECKING:
-    from edgeflow_kv._redis_link import Link
+    from edgeflow_kv.redis._link import Link
 
 QUIET = 30.0
 """Seconds of silence after which the server is asked whether it is there."""

@@ -12,12 +12,12 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgeflow_kv._keys import behind
-from edgeflow_kv._nats_link import Refused
+from edgeflow_kv.nats._link import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgeflow_kv._nats_link import Link
+    from edgeflow_kv.nats._link import Link
 
 NO_MESSAGE = 10037
 MARKS = (b"KV-Operation:", b"Nats-Marker-Reason:")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgeflow.errors import StoreUnavailable, TooLarge
 from edgeflow.store import MIB
-from edgeflow_kv import _nats_bucket
 from edgeflow_kv._kv import ROOM, value_limits
-from edgeflow_kv._nats_link import Link, Refused, answered
-from edgeflow_kv._nats_subjects import Subjects
-from edgeflow_kv._nats_url import parse
-from edgeflow_kv._nats_wakes import NatsWakes
 from edgeflow_kv._store import KVStore
+from edgeflow_kv.nats import _bucket
+from edgeflow_kv.nats._link import Link, Refused, answered
+from edgeflow_kv.nats._subjects import Subjects
+from edgeflow_kv.nats._url import parse
+from edgeflow_kv.nats._wakes import NatsWakes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +119,7 @@ class NatsKV:
 
     async def examine(self) -> Sequence[Finding]:
         """Look at the server's version, and at how the bucket is kept."""
-        return (await _nats_bucket.look(self._open().link, self._place)).findings()
+        return (await _bucket.look(self._open().link, self._place)).findings()
 
     async def _fit(self, link: Link) -> Limits:
         """Give the limits that the server sets.
@@ -127,7 +127,7 @@ class NatsKV:
         Raises:
             StoreUnavailable: if no store may be there; says why.
         """
-        bucket = await _nats_bucket.look(link, self._place)
+        bucket = await _bucket.look(link, self._place)
         payload = (await link.connected()).client.max_payload
         trouble = bucket.unfit()
         if payload < 2 * ROOM:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import StoreUnavailable
 from edgeflow.store import MIB
-from edgeflow_kv import _redis_server
 from edgeflow_kv._keys import WAKES
 from edgeflow_kv._kv import value_limits
-from edgeflow_kv._redis_link import Link, Script
-from edgeflow_kv._redis_wakes import RedisWakes
 from edgeflow_kv._store import KVStore
 from edgeflow_kv._urls import parse
+from edgeflow_kv.redis import _server
+from edgeflow_kv.redis._link import Link, Script
+from edgeflow_kv.redis._wakes import RedisWakes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,7 +115,7 @@ class RedisKV:
 
     async def _look(self, link: Link) -> None:
         await link.call("EXISTS", *self._keys)  # in a cluster it leads to their node
-        server = await _redis_server.look(link)
+        server = await _server.look(link)
         if trouble := server.unfit():
             raise StoreUnavailable(f"{self._address.shown}: {trouble}")
         self.limits = value_limits(MAX_VALUE, durable=server.is_durable())
@@ -165,7 +165,7 @@ class RedisKV:
 
     async def examine(self) -> Sequence[Finding]:
         """Look at the server's version and at what it keeps."""
-        server = await _redis_server.look(self.opened())
+        server = await _server.look(self.opened())
         return server.findings(is_promised=self.limits.durable)
 
     async def _run(self, script: Script, *words: Any) -> Any:

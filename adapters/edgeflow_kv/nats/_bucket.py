@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.store import Finding
-from edgeflow_kv._nats_link import Refused
+from edgeflow_kv.nats._link import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from edgeflow_kv._nats_link import Link
-    from edgeflow_kv._nats_url import Place
+    from edgeflow_kv.nats._link import Link
+    from edgeflow_kv.nats._url import Place
 
 NOT_FOUND, IN_USE = 10059, 10058
 OLDEST = (2, 9)

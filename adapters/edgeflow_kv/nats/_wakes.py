@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgeflow_kv._keys import WAKES, wake_time
 
 if TYPE_CHECKING:
-    from edgeflow_kv._nats_link import Connection, Link
+    from edgeflow_kv.nats._link import Connection, Link
 
 SOON = 1.0
 """Seconds in which a wake has to count: later ones are nobody's business yet."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeflow.store import Finding
-from edgeflow_kv._redis_link import Refused
+from edgeflow_kv.redis._link import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from edgeflow_kv._redis_link import Link
+    from edgeflow_kv.redis._link import Link
 
 REWRITE = "no-appendfsync-on-rewrite"
 CURE = "set appendonly yes, appendfsync always and no-appendfsync-on-rewrite no"
