@@ -75,10 +75,13 @@ class Server:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGSTOP)  # it starts nobody else from now on
-            for pid in [process.pid, *_children(process.pid)]:
+            children = _children(process.pid)
+            for pid in [process.pid, *children]:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             process.wait()
+            while any(map(_is_alive, children)):  # their connections last as long
+                time.sleep(0.001)
 
     def remove(self) -> None:
         """End it for good, and remove its data."""
@@ -109,6 +112,14 @@ def _children(pid: int) -> list[int]:
     return (
         [int(n) for n in listed.read_text("ascii").split()] if listed.exists() else []
     )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text("ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def answers(port: int, question: bytes, answer: bytes) -> bool:
