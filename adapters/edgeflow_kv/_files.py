@@ -162,15 +162,29 @@ class FilesKV:
     def _scan(
         self, prefix: str, start: str, limit: int | None
     ) -> list[tuple[str, bytes]]:
-        found: list[tuple[str, bytes]] = []
+        """Walk until that brings nothing new.
+
+        A directory is listed before its files are read. So a value that is gone, or
+        another one, may be so because of a key that the list has not.
+        """
+        values: dict[str, bytes | None] = {}
+        while True:
+            known = len(values)
+            found: list[tuple[str, bytes]] = []
+            for key in self._walk(prefix, start):
+                if limit is not None and len(found) >= limit:
+                    break
+                if key not in values:
+                    values[key] = _read(self._file(key))
+                value = values[key]
+                if value is not None:
+                    found.append((key, value))
+            if len(values) == known:
+                return found
+
+    def _walk(self, prefix: str, start: str) -> Iterator[str]:
         within, slash, _ = prefix.rpartition("/")
-        for key in _keys(self._root / within, within + slash, prefix, start):
-            if limit is not None and len(found) >= limit:
-                break
-            value = _read(self._file(key))
-            if value is not None:
-                found.append((key, value))
-        return found
+        return _keys(self._root / within, within + slash, prefix, start)
 
 
 def _read(file: Path) -> bytes | None:

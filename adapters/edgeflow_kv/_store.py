@@ -107,6 +107,13 @@ class KVStore:
         self._claiming = asyncio.Lock()
         await self.kv.open()
         try:
+            await self._fit()
+        except BaseException:
+            await self.kv.close()
+            raise
+
+    async def _fit(self) -> None:
+        try:
             is_new = await self.kv.put(FORMAT, LAYOUT, if_absent=True)
             again = is_new and await self.kv.put(FORMAT, LAYOUT, if_absent=True)
         except NotImplementedError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -12,7 +12,9 @@ from edgeflow.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PASSWORD = re.compile(r"(//[^/?#@:]*:)[^/?#]*@")
+PASSWORD = re.compile(r"(//[^/?#@:]*:).*@", re.DOTALL)
+"""Up to the last @: signs such as / may be in it that should have been quoted."""
+QUOTE = "signs such as / or @ in a user or password are written as %2F or %40"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,9 @@ class Address:
     shown: str
     """The URL without its password."""
     scheme: str
-    user: str
-    password: str
+    user: str = field(repr=False)
+    """In some backends it is a token."""
+    password: str = field(repr=False)
     host: str
     port: int | None
     path: str
@@ -59,8 +62,9 @@ def parse(url: str, form: str, *names: str) -> Address:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"store {shown!r}: {error}; write {form}") from error
+    except ValueError:  # it may have a part of the password in it
+        why = f"its host or port cannot be read; write {form} ({QUOTE})"
+        raise ConfigError(f"store {shown!r}: {why}") from None
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     address = Address(
         shown=shown,
@@ -72,6 +76,9 @@ def parse(url: str, form: str, *names: str) -> Address:
         path=unquote(parts.path.strip("/")),
         options=options,
     )
-    if unknown := sorted(options.keys() - {*names}):
+    unknown = sorted(options.keys() - {*names})
+    if any("@" in name for name in unknown):
+        raise address.refused(f"write {form} ({QUOTE})")
+    if unknown:
         raise address.refused(f"no option {unknown[0]!r}; there are {', '.join(names)}")
     return address

@@ -107,12 +107,22 @@ class Table:
             if writes and status >= SERVER_FAILED:
                 raise OutcomeUnknown(str(failed)) from error
             raise failed from error
+        except errors.NoRegionError as error:
+            raise StoreUnavailable(
+                f"it is not known in which region the DynamoDB table {self.name!r} is: "
+                "write ?region=… into the URL, or set AWS_DEFAULT_REGION"
+            ) from error
         except (
-            errors.EndpointConnectionError,
-            errors.ConnectTimeoutError,
             errors.NoCredentialsError,
-            errors.NoRegionError,
+            errors.PartialCredentialsError,
+            errors.CredentialRetrievalError,
         ) as error:
+            raise StoreUnavailable(
+                f"there are no credentials for the DynamoDB table {self.name!r} "
+                f"({error}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a "
+                "profile, or give the machine a role"
+            ) from error
+        except (errors.EndpointConnectionError, errors.ConnectTimeoutError) as error:
             raise StoreUnavailable(f"DynamoDB cannot be asked: {error}") from error
         except Exception as error:
             kind = OutcomeUnknown if writes else StoreUnavailable

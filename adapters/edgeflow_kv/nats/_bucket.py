@@ -48,9 +48,16 @@ class Bucket:
             return f"it drops old values when it is full: set discard new, {cure}"
         if config.get("storage") != "file":
             return f"it keeps its values in memory: make it with file storage, {cure}"
+        if config.get("retention", "limits") != "limits":
+            return f"it drops what was read (retention): make it anew, {cure}"
         if any(config.get(name) for name in STIFF):
             return f"values cannot be removed or replaced ({', '.join(STIFF)}), {cure}"
         return None
+
+    def most(self, payload: int) -> int:
+        """Give how many bytes a message may have, of which the server takes some."""
+        own: int = self.config.get("max_msg_size", -1)
+        return min(payload, own) if own > 0 else payload
 
     def is_durable(self) -> bool:
         """Whether an answered write outlives a power cut, as far as the user knows."""

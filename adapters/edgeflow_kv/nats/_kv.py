@@ -79,8 +79,10 @@ class NatsKV:
     async def close(self) -> None:
         """Disconnect; a second call does nothing."""
         opened, self._opened = self._opened, None
-        if opened is not None:
+        if opened is not None and opened.link.here.is_still():
             await opened.link.close()
+        elif opened is not None:
+            opened.link.here.leave(opened)
 
     async def get(self, key: str) -> bytes | None:
         post = await self._open().subjects.last(key)
@@ -128,10 +130,13 @@ class NatsKV:
             StoreUnavailable: if no store may be there; says why.
         """
         bucket = await _bucket.look(link, self._place)
-        payload = (await link.connected()).client.max_payload
+        payload = bucket.most((await link.connected()).client.max_payload)
         trouble = bucket.unfit()
         if payload < 2 * ROOM:
-            trouble = f"the server takes {payload} bytes at most: raise max_payload"
+            trouble = (
+                f"a message has {payload} bytes at most: raise the server's "
+                "max_payload, or the bucket's max_msg_size"
+            )
         if trouble:
             where = f"the bucket {self._place.bucket!r} at {link.shown}"
             raise StoreUnavailable(f"{where} is unfit for a store: {trouble}")

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import OutcomeUnknown, StoreUnavailable
+from edgeflow_kv._here import Here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,20 +70,22 @@ class Link:
     ) -> None:
         """Connect when it is needed; each answer has `timeout` seconds."""
         self.errors = _library()
+        self.here = Here()
         self._servers = list(servers)
         self._timeout = timeout
         self._options = options
         self._connection: Connection | None = None
         self._making: asyncio.Task[Connection] | None = None
         self._ending: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     async def close(self) -> None:
-        """Disconnect."""
-        making, self._making = self._making, None
-        connection, self._connection = self._connection, None
-        if making is not None:
+        """Disconnect, for good."""
+        self._is_closed = True
+        if (making := self._making) is not None:
             making.cancel()
             await asyncio.wait({making})
+        connection, self._connection = self._connection, None
         if connection is not None:
             await _end(connection.client)
         await asyncio.gather(*self._ending)
@@ -91,11 +94,13 @@ class Link:
         """Give the connection, or make one; all that wait share the attempt.
 
         Raises:
-            StoreUnavailable: if no server can be reached.
+            StoreUnavailable: if no server can be reached, or it is closed.
         """
         connection = self._connection
         if connection is not None and connection.is_there:
             return connection
+        if self._is_closed:
+            raise StoreUnavailable(f"{self.shown} is closed")
         if self._making is None:
             self._making = asyncio.ensure_future(self._connect())
             self._making.add_done_callback(self._made)
@@ -127,7 +132,7 @@ class Link:
         try:
             async with asyncio.timeout(self._timeout):
                 await client.connect(
-                    servers=[f"nats://{server.host}:{server.port or PORT}"],
+                    servers=[_place(server)],
                     **_login(server),
                     name="edgeflow",
                     allow_reconnect=False,
@@ -262,6 +267,11 @@ def answered(data: bytes) -> dict[str, Any]:
 def told(error: BaseException | None) -> str:
     """Say what an exception says, or what it is."""
     return str(error) or type(error).__name__
+
+
+def _place(server: Address) -> str:
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return f"nats://{host}:{server.port or PORT}"
 
 
 def _login(server: Address) -> dict[str, str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from edgeflow.errors import ConfigError
+from edgeflow_kv._urls import QUOTE
 from edgeflow_kv._urls import parse as parse_one
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ def parse(url: str) -> Place:
 def _servers(url: str) -> tuple[Address, ...]:
     """Split a URL into one for each server; what is shown of them has no login."""
     parts = PARTS.fullmatch(url)
+    if parts is not None and "@" in parts[3]:
+        raise ConfigError(f"store 'nats://…': write {FORM} ({QUOTE})")
     if parts is None:
         raise parse_one(url, FORM, *NAMES).refused(f"write {FORM}")
     login, hosts, rest = parts.groups()

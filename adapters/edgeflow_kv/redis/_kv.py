@@ -123,9 +123,11 @@ class RedisKV:
     async def close(self) -> None:
         """Disconnect; a second call does nothing."""
         link, self._link = self._link, None
-        if link is not None:
+        if link is not None and link.here.is_still():
             await self._wakes.close()
             await link.close()
+        elif link is not None:
+            link.here.leave(link, self._wakes)
 
     async def get(self, key: str) -> bytes | None:
         value: bytes | None = await self.opened().call("HGET", self._keys[1], key)

@@ -15,6 +15,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import OutcomeUnknown, StoreUnavailable
+from edgeflow_kv._here import Here
 
 if TYPE_CHECKING:
     from edgeflow_kv._urls import Address
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 CONNECTIONS = 16
 """How many commands are under way at once; others wait for their turn."""
 PORT = 6379
+READ_ONLY = "READONLY "
+"""In what Redis 6 says of a script that a replica has refused."""
 MOVED = re.compile(r"(?P<host>\S*):(?P<port>\d+)$")
 """How a node of a cluster names the one that has a slot."""
 
@@ -50,6 +53,7 @@ class Link:
 
     def __init__(self, address: Address, timeout: float) -> None:
         """Connect to `address` when it is needed; each answer has `timeout` seconds."""
+        self.here = Here()
         self._address = address
         self._timeout = timeout
         self._home = (address.host or "localhost", address.port or PORT)
@@ -92,7 +96,9 @@ class Link:
         try:
             return await self._call(words, writes=writes)
         except Refused as error:
-            if isinstance(error.answer, self._redis.ReadOnlyError):
+            if READ_ONLY in str(error.answer) or isinstance(
+                error.answer, self._redis.ReadOnlyError
+            ):
                 self._server = self._home  # its name may lead to another one by now
                 await self._drop()
             moved = self._moved(error.answer)
@@ -120,6 +126,8 @@ class Link:
                 is_clean = True
             except self._redis.ResponseError as error:
                 is_clean = True
+                raise Refused(self._shown, error) from error
+            except self._redis.AuthenticationError as error:  # not one of those
                 raise Refused(self._shown, error) from error
             except self._redis.BusyLoadingError as error:
                 raise StoreUnavailable(f"{self._shown} is starting: {error}") from error
