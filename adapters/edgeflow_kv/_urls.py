@@ -77,7 +77,7 @@ def parse(url: str, form: str, *names: str) -> Address:
         options=options,
     )
     unknown = sorted(options.keys() - {*names})
-    if any("@" in name for name in unknown):
+    if parts.fragment or any("@" in name for name in unknown):
         raise address.refused(f"write {form} ({QUOTE})")
     if unknown:
         raise address.refused(f"no option {unknown[0]!r}; there are {', '.join(names)}")

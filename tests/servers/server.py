@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 PATIENCE = 30.0
 """Seconds in which a server has to be there, or gone."""
+PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+FIRST_PORT = 10_000
 PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/lib/postgresql/*/bin")
 """Where Debian puts what is not on everybody's PATH."""
 
@@ -100,11 +103,22 @@ def serving(kind: Kind) -> Generator[Server]:
 
 
 def free_port() -> int:
-    """Find a port on loopback that nobody listens to now."""
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Find a port on loopback that nobody uses, nor gets while a server is away.
+
+    Those that the kernel chooses are also given to whoever connects.
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(_first_of_the_kernel() - FIRST_PORT)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind((LOOPBACK, port))
+            return port
+
+
+def _first_of_the_kernel() -> int:
+    """Give the lowest port that somebody gets by chance."""
+    if not PORTS.exists():
+        return 32768
+    return max(int(PORTS.read_text("ascii").split()[0]), FIRST_PORT + 1000)
 
 
 def _children(pid: int) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from edgeflow.stores import store_from_url
 from edgeflow.testing import KVSuite, StoreSuite
 from edgeflow_kv import KVStore
 from edgeflow_kv.dynamodb import DynamoKV
-from edgeflow_kv.dynamodb._table import Table
+from edgeflow_kv.dynamodb._table import Table, session
 from tests.servers.dynamodb import CREDENTIALS, url
 from tests.servers.proxy import proxying
 
@@ -154,6 +155,34 @@ async def test_without_the_extra_open_says_what_to_install(
         await DynamoKV.from_url("dynamodb://table").open()
 
 
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [
+        ("AWS_DEFAULT_REGION", "in which region .* 'table' is: write .region="),
+        ("AWS_SECRET_ACCESS_KEY", "no credentials for .* 'table' .*Partial"),
+        ("AWS_", "no credentials for .* 'table' .*: set AWS_ACCESS_KEY_ID"),
+    ],
+)
+async def test_what_is_missing_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gone: str, told: str
+) -> None:
+    session.cache_clear()
+    for name in CREDENTIALS:
+        if name.startswith(gone):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    region = None if gone == "AWS_DEFAULT_REGION" else "eu-central-1"
+    store = DynamoKV("table", region=region, endpoint=OnDynamo.endpoint)
+
+    with pytest.raises(StoreUnavailable, match=told):
+        await store.open()
+
+    await store.close()
+    session.cache_clear()
+
+
 async def test_a_table_is_made_once_by_many(tmp_path: Path) -> None:
     stores = [
         KVStore(DynamoKV(tmp_path.name, endpoint=OnDynamo.endpoint)) for _ in range(2)
@@ -237,6 +266,21 @@ async def test_what_is_not_open_says_so(kv: DynamoKV) -> None:
 
     with pytest.raises(StoreUnavailable, match=r"call open\(\)"):
         await kv.get("a/k")
+
+
+async def test_steps_that_block_all_threads_of_asyncio_hold_no_call_up(
+    kv: DynamoKV,
+) -> None:
+    until = threading.Event()
+    blocked = [asyncio.ensure_future(asyncio.to_thread(until.wait)) for _ in range(32)]
+    try:
+        async with asyncio.timeout(30):
+            assert await kv.put("a/k", b"v")
+            assert await kv.get("a/k") == b"v"
+    finally:
+        until.set()
+    await asyncio.gather(*blocked)
+    await kv.close()
 
 
 async def test_a_scan_goes_on_behind_a_page(kv: DynamoKV) -> None:

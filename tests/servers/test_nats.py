@@ -23,7 +23,7 @@ from edgeflow_kv import KVStore
 from edgeflow_kv._kv import ROOM
 from edgeflow_kv.nats import NatsKV
 from edgeflow_kv.nats._bucket import Bucket
-from edgeflow_kv.nats._link import Link
+from edgeflow_kv.nats._link import Link, reached
 from edgeflow_kv.nats._url import parse
 from tests.servers.nats import Nats, url, version
 from tests.servers.nats_kv import PATIENCE, OnNats, bucket, client, opened
@@ -114,6 +114,7 @@ def test_a_url_names_servers_bucket_and_what_it_is_to_promise() -> None:
     assert found == [("::1", 1, "me", "a@b"), ("two", None, "me", "a@b")]
     assert (place.bucket, place.replicas, place.synced) == ("b-1", 3, True)
     assert place.timeout == 0.5
+    assert list(map(reached, place.servers)) == ["nats://[::1]:1", "nats://two:4222"]
 
 
 async def test_the_scheme_is_known_to_edgeflow(address: str) -> None:
@@ -224,6 +225,8 @@ async def test_a_user_needs_what_the_page_says() -> None:
         ({"max_bytes": 10_000, "discard": "old"}, "drops old values"),
         ({"max_msgs": 100, "discard": "old"}, "drops old values"),
         ({"deny_purge": True}, "cannot be removed"),
+        ({"retention": "interest"}, "its values expire"),
+        ({"max_msg_size": 100_000}, "the bucket's max_msg_size"),
     ],
 )
 async def test_a_bucket_that_would_lose_values_is_refused(
@@ -308,6 +311,18 @@ async def test_what_is_too_large_is_refused_and_the_connection_goes_on(
         await kv.put("k", b"x" * most)
 
 
+async def test_limits_follow_the_bucket(address: str, tmp_path: Path) -> None:
+    async with client(address) as jetstream:
+        name = bucket(tmp_path)
+        await jetstream.create_key_value(bucket=name, max_value_size=200_000)
+        async with opened(address) as kv:
+            most = kv.limits.max_group + ROOM
+            assert 199_000 < most < 200_000
+            await kv.put("k", b"x" * most, if_absent=True)
+            with pytest.raises(TooLarge):
+                await kv.put("k", b"x" * (most + 1))
+
+
 async def test_limits_follow_the_server() -> None:
     class Roomy(Nats):
         payload = 4 << 20
@@ -329,7 +344,7 @@ async def test_limits_follow_the_server() -> None:
         server.kill()
         kind.payload = 100_000
         server.start()
-        with pytest.raises(StoreUnavailable, match="raise max_payload"):
+        with pytest.raises(StoreUnavailable, match="raise the server's max_payload"):
             await NatsKV(url(server.port)).open()
 
 

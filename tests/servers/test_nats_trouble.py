@@ -14,6 +14,8 @@ import pytest
 from edgeflow.errors import OutcomeUnknown, StoreUnavailable
 from edgeflow_kv import KVStore
 from edgeflow_kv.nats import NatsKV
+from edgeflow_kv.nats._link import Link
+from edgeflow_kv.nats._url import parse
 from tests.servers.nats import Nats, url
 from tests.servers.nats_kv import PATIENCE, bucket, client, opened
 from tests.servers.proxy import Proxy, proxying
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from edgeflow.store import Loaded
     from tests.servers.server import Server
 
-SHORT = 0.3
+SHORT = 1.0
 """Seconds within which the stores that meet a black hole await an answer."""
 
 
@@ -132,7 +134,7 @@ async def test_a_black_hole_is_left_in_time_and_what_comes_out_of_it_is_no_harm(
     async with opened(f"{address}&timeout={SHORT}") as kv:
         proxy.hold()
         before = time.monotonic()
-        with pytest.raises(OutcomeUnknown, match="timeout"):
+        with pytest.raises(OutcomeUnknown, match="is lost"):  # or pings end it first
             await kv.put("k", b"late", if_absent=True)
         with pytest.raises(StoreUnavailable):
             await kv.get("k")
@@ -243,7 +245,7 @@ class Plain(Nats):
 
 async def test_a_server_without_jetstream_is_told_of() -> None:
     with serving(Plain()) as server:
-        store = NatsKV.from_url(f"{url(server.port)}?timeout=0.2")
+        store = NatsKV.from_url(f"{url(server.port)}?timeout={SHORT}")
         with pytest.raises(StoreUnavailable, match="the server no JetStream"):
             await store.open()
 
@@ -262,6 +264,20 @@ async def test_a_stream_without_a_leader_is_waited_for(
 
         assert await put
         assert await kv.get("k") == b"v"
+
+
+async def test_who_asks_once_it_is_closed_connects_no_more(
+    proxy: Proxy, address: str
+) -> None:
+    # Such as a read of several that went on when another one failed
+    link = Link(parse(address).servers, SHORT, {})
+    await link.connected()
+    await link.close()
+
+    with pytest.raises(StoreUnavailable, match="is closed"):
+        await link.ask("anybody")
+
+    assert proxy.counts.connections == 1
 
 
 # Processes

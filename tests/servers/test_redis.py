@@ -15,7 +15,10 @@ from edgeflow.stores import store_from_url
 from edgeflow.testing import KVSuite, StoreSuite
 from edgeflow.testing.stores.machine import SETTINGS, StoreMachine
 from edgeflow_kv import KV, KVStore
+from edgeflow_kv._urls import parse
 from edgeflow_kv.redis import RedisKV
+from edgeflow_kv.redis._kv import FORM
+from edgeflow_kv.redis._link import Link, Refused
 from tests.servers.redis import Redis, url
 from tests.servers.redis_store import START, OnRedis, command, opened, texts
 from tests.servers.server import serving
@@ -213,6 +216,19 @@ async def test_a_user_with_few_rights_has_a_store(rights: str) -> None:
         with pytest.raises(StoreUnavailable, match=r"flow:\*\*\*@.*invalid username"):
             await wrong.open()
         await store.close()
+        await admin.close()
+
+
+async def test_who_gives_no_password_is_refused_without_any_doubt() -> None:
+    with serving(Redis()) as server:
+        admin = await opened(server.port, "admin")
+        await command(admin, "CONFIG", "SET", "requirepass", "se:cret")
+        link = Link(parse(url(server.port), FORM), 5.0)
+
+        with pytest.raises(Refused, match="refuses: Authentication required"):
+            await link.call("SET", "k", "v", writes=True)
+
+        await link.close()
         await admin.close()
 
 

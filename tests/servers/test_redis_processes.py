@@ -39,7 +39,7 @@ def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
 
 def finish(process: subprocess.Popen[bytes]) -> bytes:
     try:
-        output, errors = process.communicate(timeout=15)
+        output, errors = process.communicate(timeout=60)
     finally:
         process.kill()
     assert (process.returncode, errors) == (0, b"")

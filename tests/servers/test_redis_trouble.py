@@ -127,12 +127,12 @@ async def test_silence_ends_after_the_timeout(
 ) -> None:
     # N-06
     with proxying(redis_server.port) as proxy:
-        store = await opened(proxy.port, namespace, "&timeout=0.2")
+        store = await opened(proxy.port, namespace, "&timeout=1")
         kv = kv_of(store)
         proxy.hold()
-        with pytest.raises(StoreUnavailable, match=r"took more than 0\.2 s"):
+        with pytest.raises(StoreUnavailable, match="took more than 1 s"):
             await kv.get("a/k")
-        with pytest.raises(OutcomeUnknown, match=r"took more than 0\.2 s"):
+        with pytest.raises(OutcomeUnknown, match="took more than 1 s"):
             await kv.put("a/k", b"v")
         proxy.cut()
         proxy.flow()
@@ -262,7 +262,7 @@ async def test_who_hears_nothing_for_long_asks_whether_anybody_is_there(
 ) -> None:
     monkeypatch.setattr("edgeflow_kv.redis._wakes.QUIET", 0.05)
     with proxying(redis_server.port) as proxy:
-        store = await opened(proxy.port, namespace, "&timeout=0.2")
+        store = await opened(proxy.port, namespace, "&timeout=1")
         await store.hint()
         before = proxy.counts.trips
         hearing = asyncio.ensure_future(store.hint())
@@ -346,6 +346,20 @@ async def test_a_primary_that_was_demoted_is_left(namespace: str) -> None:
         assert proxy.counts.connections >= before + 2
         await store.close()
         await admin.close()
+
+
+async def test_what_redis_6_says_of_a_replica_is_understood(
+    redis_server: Server, namespace: str
+) -> None:
+    said = "ERR Error running script (call to f_1): @user_script: 1: -READONLY You"
+    with proxying(redis_server.port) as proxy:
+        store = await opened(proxy.port, namespace)
+        for connections in (1, 2):
+            assert proxy.counts.connections == connections
+            with pytest.raises(StoreUnavailable, match="READONLY"):
+                await command(store, "EVAL", f"return redis.error_reply('{said}')", "0")
+            await kv_of(store).get("a/k")
+        await store.close()
 
 
 async def test_what_is_there_is_not_started_by_two(

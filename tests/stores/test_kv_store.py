@@ -403,6 +403,23 @@ async def test_a_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> Non
         await KVStore(FilesKV(tmp_path / "file" / "kv")).open()
 
 
+async def test_a_backend_that_is_refused_is_closed() -> None:
+    class Closing(MemoryKV):
+        closed = 0
+
+        async def close(self) -> None:
+            self.closed += 1
+            await super().close()
+
+    kv = Closing()
+    await kv.put("format", b"edgeflow 0")
+
+    with pytest.raises(StoreUnavailable, match="laid out"):
+        await KVStore(kv).open()
+
+    assert kv.closed == 1
+
+
 async def test_no_half_of_a_file_is_ever_read_or_left(tmp_path: Path) -> None:
     # N-05
     kv = FilesKV(tmp_path)

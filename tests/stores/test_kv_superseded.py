@@ -10,6 +10,10 @@ import pytest
 from edgeflow.store import Committed
 from edgeflow.testing.stores.parts import FIRST, NEXT, OPEN, frames, put, read
 from edgeflow_kv import KVStore, MemoryKV
+from edgeflow_kv._frames import is_below_a_cut
+from edgeflow_kv._keys import Keys
+from edgeflow_kv._reading import State
+from edgeflow_kv._records import Record
 from tests.stores.kv_faults import Through
 
 if TYPE_CHECKING:
@@ -54,3 +58,25 @@ async def test_what_a_new_owner_has_read_is_not_called_a_conflict(
 
     whole = [(1, b"first"), (2, b"next"), (3, b"open")]
     assert await frames(other, "i") == (whole[2:] if trims else whole)
+
+
+async def test_another_frame_of_the_same_stamp_does_not_speak_for_a_void_one() -> None:
+    # N-04: a clock that is coarse gives two processes one stamp
+    kv, keys = MemoryKV(), Keys("i")
+    void = Record(
+        position=2,
+        stamp=7,
+        life=0,
+        snap=1,
+        clean=0,
+        fence=False,
+        released=True,
+    )
+    cut = replace(void, position=5, snap=5)
+    above = replace(cut, position=6, stamp=8, after=7)
+    for record in (void, cut, above):
+        await kv.put(keys.frame(record.position), record.encode())
+
+    state = State("i", keys)
+    assert await is_below_a_cut(kv, state, void)
+    assert not await is_below_a_cut(kv, state, cut)

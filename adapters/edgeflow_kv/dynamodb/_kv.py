@@ -8,16 +8,27 @@ the list of all instances. So each scan of a store is a query, page by page.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import StoreUnavailable
 from edgeflow_kv._kv import value_limits
 from edgeflow_kv._store import KVStore
 from edgeflow_kv._urls import parse
-from edgeflow_kv.dynamodb._table import PARTITION, SORT, VALUE, Table, code_of
+from edgeflow_kv.dynamodb._table import (
+    CONNECTIONS,
+    PARTITION,
+    SORT,
+    VALUE,
+    Table,
+    code_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
     from edgeflow.store import Finding
 
@@ -50,6 +61,8 @@ class DynamoKV:
         self.name = table
         self._place = (region, endpoint, timeout)
         self._table: Table | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        """Of our own: those of asyncio may all wait for what steps do in them."""
 
     @classmethod
     def from_url(cls, url: str) -> KVStore:
@@ -78,14 +91,22 @@ class DynamoKV:
             StoreUnavailable: if it cannot be used; says what to make.
         """
         await self.close()
-        self._table = await asyncio.to_thread(Table, self.name, *self._place)
-        await asyncio.to_thread(self._table.make)
+        self._threads = ThreadPoolExecutor(CONNECTIONS, "edgeflow-dynamodb")
+        try:
+            self._table = await self._do(lambda: Table(self.name, *self._place))
+            await self._do(self._table.make)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Disconnect; a second call does nothing."""
         table, self._table = self._table, None
+        threads, self._threads = self._threads, None
         if table is not None:
-            await asyncio.to_thread(table.close)
+            table.close()
+        if threads is not None:
+            threads.shutdown(wait=False)
 
     async def get(self, key: str) -> bytes | None:
         found = await self._call("get_item", Key=_place(key), ConsistentRead=True)
@@ -158,11 +179,14 @@ class DynamoKV:
     async def examine(self) -> Sequence[Finding]:
         """Look at the table's regions, and whether anything in it expires."""
         table = self.opened()
-        return await asyncio.to_thread(lambda: list(table.findings()))
+        return await self._do(lambda: list(table.findings()))
 
     async def _call(self, name: str, *, writes: bool = False, **content: Any) -> Any:
         call = self.opened().call
-        return await asyncio.to_thread(call, name, writes=writes, **content)
+        return await self._do(lambda: call(name, writes=writes, **content))
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def opened(self) -> Table:
         """Give the table.

@@ -74,7 +74,7 @@ class Table:
         )
         with TURN:
             self._client = self.told(
-                lambda: _session().client(
+                lambda: session().client(
                     "dynamodb",
                     region_name=region,
                     endpoint_url=endpoint,
@@ -207,10 +207,10 @@ class Table:
 
 
 @cache
-def _session() -> Any:
+def session() -> Any:
     """Make the session of this process: it reads many files."""
-    session: Any = import_module("boto3.session")
-    return session.Session()
+    library: Any = import_module("boto3.session")
+    return library.Session()
 
 
 def code_of(error: StoreUnavailable) -> str:

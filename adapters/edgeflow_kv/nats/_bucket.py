@@ -41,15 +41,13 @@ class Bucket:
         if self.version < OLDEST:
             found = ".".join(map(str, self.version))
             return f"the server is NATS {found}: take 2.9 or later"
-        if config.get("max_age"):
-            return f"its values expire (max_age): set no TTL, {cure}"
+        if config.get("max_age") or config.get("retention", "limits") != "limits":
+            return f"its values expire (max_age, retention): set no TTL, {cure}"
         is_limited = any(config.get(name, -1) > 0 for name in ("max_msgs", "max_bytes"))
         if is_limited and config.get("discard") != "new":
             return f"it drops old values when it is full: set discard new, {cure}"
         if config.get("storage") != "file":
             return f"it keeps its values in memory: make it with file storage, {cure}"
-        if config.get("retention", "limits") != "limits":
-            return f"it drops what was read (retention): make it anew, {cure}"
         if any(config.get(name) for name in STIFF):
             return f"values cannot be removed or replaced ({', '.join(STIFF)}), {cure}"
         return None

@@ -132,7 +132,7 @@ class Link:
         try:
             async with asyncio.timeout(self._timeout):
                 await client.connect(
-                    servers=[_place(server)],
+                    servers=[reached(server)],
                     **_login(server),
                     name="edgeflow",
                     allow_reconnect=False,
@@ -269,7 +269,8 @@ def told(error: BaseException | None) -> str:
     return str(error) or type(error).__name__
 
 
-def _place(server: Address) -> str:
+def reached(server: Address) -> str:
+    """Write how nats-py reaches a server; without the login."""
     host = f"[{server.host}]" if ":" in server.host else server.host
     return f"nats://{host}:{server.port or PORT}"
 
