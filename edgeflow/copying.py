@@ -151,11 +151,8 @@ class Copier:
         except TooLarge as error:
             why = f"the other store cannot hold it: {error}"
             return Copied(instance, "refused", why)
-        if result == "running":
-            why = "a worker of the other store has it: stop it first"
-            return Copied(instance, result, why)
         if result == "differs":
-            return Copied(instance, result, await self._difference(loaded, mine))
+            return await self._difference(loaded, mine)
         return await self._distrusted(loaded, mine, known) or await self._finish(
             loaded, result
         )
@@ -206,9 +203,7 @@ class Copier:
                 there = await self._taken_again(there)
             elif self._is_void(there):
                 pass  # it counts as not started: it is written over
-            elif self._replaces:
-                if there.head.lease > self._now():
-                    return "running", set()
+            elif self._replaces and there.head.lease <= self._now():
                 self._landing(loaded, mine, None).check(consumed)
                 await self.target.delete(loaded.head.instance)
                 there = None
@@ -294,22 +289,28 @@ class Copier:
         known = set(await self.target.consumed(loaded.head.instance))
         return known >= {m.id for m in await self._consumed(loaded, mine)}
 
-    async def _difference(self, loaded: Loaded, mine: Content) -> str:
-        there = await self.target.load(loaded.head.instance)
+    async def _difference(self, loaded: Loaded, mine: Content) -> Copied:
+        instance = loaded.head.instance
+        there = await self.target.load(instance)
         if there is None:
-            return "somebody deleted it in the other store meanwhile"
+            why = "somebody deleted it in the other store meanwhile"
+            return Copied(instance, "differs", why)
         here, other = loaded.head, there.head
+        if self._replaces and other.lease > self._now():
+            why = "a worker of the other store has it: stop it first"
+            return Copied(instance, "running", why)
         theirs = self._content(there)
         is_other = theirs is not None and theirs.birth != mine.birth
         whose = (
             "in the other store another one has its id,"
             if is_other
-            else ("in the other store")
+            else "in the other store"
         )
-        return (
+        why = (
             f"here it is {here.status} at frame {here.seq}, {whose} "
             f"{other.status} at frame {other.seq}: --replace takes the one from here"
         )
+        return Copied(instance, "differs", why)
 
     def _content(self, loaded: Loaded) -> Content | None:
         try:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import pytest
 
 from edgeflow import Context, step, workflow
 from tests.conftest import Shared
+from tests.ingress.place import Alarms, Place
 
 if TYPE_CHECKING:
-    from edgeflow.store import Commit, Committed, Store
+    from collections.abc import Sequence
+
+    from edgeflow.store import Commit, Committed, Envelope, Store
     from tests.conftest import World
 
 SLOW = 0.3
@@ -106,3 +112,135 @@ async def test_a_message_that_comes_in_the_linger_finds_the_instance_held(
         await world.clock.sleep(1)
 
         assert not (theirs and calls), "claimed by another one, and run here"
+
+
+class Delays(Shared):
+    """Answers late, each call by so many seconds; its clock may be ahead of ours."""
+
+    def __init__(self, world: World, ahead: float = 0.0, **seconds: float) -> None:
+        super().__init__(world.store)
+        self._clock = world.clock
+        self._ahead = ahead
+        self._seconds = seconds
+
+    async def commit(self, instance: str, commit: Commit) -> Committed:
+        commit = replace(commit, now=commit.now + self._ahead)
+        answer = await super().commit(instance, commit)
+        await self._clock.sleep(self._seconds.get("commit", 0.0))
+        return answer
+
+    async def unread(self, instance: str) -> Sequence[Envelope]:
+        found = await super().unread(instance)
+        await self._clock.sleep(self._seconds.get("unread", 0.0))
+        return found
+
+    async def renew(
+        self, instance: str, token: bytes, now: float, lease: float
+    ) -> bool:
+        return await super().renew(instance, token, now + self._ahead, lease)
+
+    async def claim(
+        self, now: float, limit: int, lease: float, worker: str
+    ) -> Sequence[str]:
+        return await super().claim(now + self._ahead, limit, lease, worker)
+
+
+async def until_called(world: World, limit: float = 60.0) -> float:
+    """Let time pass in steps, a look alone does not move it; give the seconds."""
+    began = world.clock.now()
+    async with asyncio.timeout(10):  # a spin at one instant would last for ever
+        while not calls and world.clock.now() < began + limit:
+            await world.clock.sleep(0.01)
+    return world.clock.now() - began
+
+
+async def test_a_claim_of_its_own_before_the_answer_is_not_left_unused(
+    world: World,
+) -> None:
+    # G10: it is due at 1 s, and the answer that it rests comes at 1.4 s
+    calls.clear()
+    app = world.process(sleeps, store=Delays(world, commit=0.7), poll=0.1)
+    async with app.session.using(serves=True):
+        await app.start(sleeps, 1.0, id="i")
+        took = await until_called(world)
+
+    assert took < 2
+
+
+@pytest.mark.parametrize("linger", [0.1, 10.0])
+@pytest.mark.parametrize("serves", [True, False])
+async def test_a_message_in_the_second_half_of_the_lease_is_heard_at_once(
+    world: World,
+    linger: float,
+    serves: bool,  # noqa: FBT001  a parameter of pytest's
+) -> None:
+    # G10: its bell has rung when the instance comes to rest
+    calls.clear()
+    app = world.process(hears, linger=linger, poll=20.0)
+    async with app.session.using(runs=True, serves=serves):
+        running = asyncio.create_task(app.run(hears, id="i"))
+        while [c.status for c in world.store.commits[-1:]] != ["suspended"]:  # noqa: ASYNC110  time is virtual
+            await asyncio.sleep(0)
+        await world.clock.sleep(linger * 0.7)
+        await app.handle("i").send("news", None)
+        took = await until_called(world)
+        await running
+
+    assert took < 0.05
+
+
+async def test_an_inbox_that_is_slow_to_read_does_not_make_it_spin(
+    world: World,
+) -> None:
+    # The lease of the linger is over while the answer is waited for.
+    calls.clear()
+    app = world.process(hears, store=Delays(world, unread=0.1))
+    async with app.session.using(serves=True):
+        await app.start(hears, id="i")
+        await world.clock.sleep(0.12)
+        await app.handle("i").send("news", None)
+        took = await until_called(world)
+
+    assert took < 1.5
+
+
+@pytest.mark.parametrize("is_parked", [True, False])
+async def test_what_is_claimed_by_a_clock_that_is_ahead_runs_at_its_time(
+    world: World,
+    is_parked: bool,  # noqa: FBT001  a parameter of pytest's
+) -> None:
+    # G10 S35: the store finds it due a second before we do
+    calls.clear()
+    store = Delays(world, ahead=1.0)
+    app = world.process(sleeps, store=store)
+    if not is_parked:
+        other = world.process(sleeps, store=store)
+        await other.start(sleeps, 3.0, id="i")
+        await other.drive("i")
+    async with app.session.using(serves=True):
+        if is_parked:
+            await app.start(sleeps, 3.0, id="i")
+        took = await until_called(world)
+
+    assert 3 <= took < 4.2
+
+
+async def test_who_meant_to_stay_and_does_not_has_its_wake_up_armed(
+    world: World,
+) -> None:
+    # G10: it is written at 0.6 s that it goes on here at 1.3 s, its lease is half over
+    # before that
+    calls.clear()
+    alarms = Alarms()
+    app = world.process(
+        sleeps,
+        store=Delays(world, commit=0.6),
+        platform=Place(waker=alarms),
+        linger=1.0,
+        lease=1.0,
+    )
+    await world.start(sleeps, 1.3)
+    outcome = await app.drive("i")
+
+    assert (outcome.status, calls) == ("suspended", [])
+    assert {alarm.instance for alarm in alarms.diary} == {"i"}

@@ -185,3 +185,44 @@ async def test_a_hint_is_heeded_at_once_and_a_store_without_any_now_is_no_harm(
             assert await handle.result() == 1
 
     assert "gives no hints now: the listener is gone" in caplog.text
+
+
+class HintsInALook(Looked):
+    """Hints at something that comes just after it was looked for."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock)
+        self.late: asyncio.Event | None = None
+        self.heard = asyncio.Event()
+
+    async def hint(self) -> None:
+        await self.heard.wait()
+        self.heard.clear()
+
+    async def claim(
+        self, now: float, limit: int, lease: float, worker: str
+    ) -> Sequence[str]:
+        found = await super().claim(now, limit, lease, worker)
+        if self.late is not None:
+            self.late.set()
+            self.late = None
+            await self.clock.sleep(0.5)
+        return found
+
+
+async def test_a_hint_that_comes_during_a_look_is_not_lost() -> None:
+    store = HintsInALook(clock)
+    app = App(store, workflows=[ends], clock=clock, poll=30.0)
+    async with evenly(app):
+        await begun(store, 14)  # by now it looks once in 30 s
+        store.late = asked = asyncio.Event()
+        while not asked.is_set():
+            await clock.sleep(0.5)
+        other = App(store, workflows=[ends], clock=clock)
+        began = clock.now()
+        handle = await other.start(ends, 1)
+        store.heard.set()
+        while (await handle.info()).status != "completed":
+            await clock.sleep(0.1)
+
+    assert clock.now() - began < 2

@@ -101,7 +101,7 @@ class Families:
 
     def born(self, parent: str, child: str, known: bool) -> None:  # noqa: FBT001  it is a Callable's
         """Take note of a child; one that was known before may be a dead process's."""
-        self._worker.bells.ring("")  # for the poller, if there is one
+        self._worker.poller.look_soon()
         self._follow(parent, child, take_over=known)
 
     def meet(self, journal: Journal) -> None:

@@ -6,11 +6,12 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.errors import StoreError
+from edgeflow.errors import Fenced, StoreError
 
 if TYPE_CHECKING:
     from edgeflow.engine.worker import Worker
     from edgeflow.outcome import Outcome
+    from edgeflow.store import Head
 
 BATCH = 100
 """How many instances are claimed at once."""
@@ -22,6 +23,8 @@ class Due:
     def __init__(self, worker: Worker) -> None:
         """Claim for `worker`."""
         self._worker = worker
+        self.claimed: set[str] = set()
+        """What was claimed, and is not driven yet."""
 
     async def run(
         self, limit: int | None, deadline: float | None
@@ -69,9 +72,50 @@ class Due:
         lease = worker.plan.lease + now - when
         with wiring.clock.busy():
             found = list(await wiring.store.claim(when, free, lease, wiring.worker))
+        self.claimed.update(found)
         for instance in found:
-            await worker.check(instance)
+            with suppress(StoreError):  # the lease ends by itself
+                await self._heed_claim(instance)
         return found
+
+    async def _heed_claim(self, instance: str) -> None:
+        """Let what is here of an instance know that it was claimed, or drop it.
+
+        It goes on under the new lease if it has not come to rest yet. If it has, and
+        nothing to do, another process wrote, or the store's clock is ahead of ours.
+        """
+        worker = self._worker
+        run = worker.runs.get(instance)
+        if run is None or (run.resting and await worker.parking.has_cause(run)):
+            return
+        rest, lease = run.resting, worker.plan.lease
+        if rest is None:
+            run.borrowed = True  # it comes to rest meanwhile, maybe
+        else:
+            self.claimed.discard(instance)
+            lease = self._nap(rest.wake_at)
+        ours = await worker.parking.renew(run, lease)
+        if not ours and run.resting is not None:
+            worker.drop(run)
+        elif not ours:
+            run.give_up(Fenced(instance))
+        elif rest is None and run.resting is None:
+            run.flusher.hold(lease)
+            run.advance_soon()
+
+    async def pass_over(self, head: Head, outcome: Outcome[Any]) -> None:
+        """Let go of what was claimed and is not due: the store's clock is ahead."""
+        if head.instance in self.claimed and outcome.status in {"suspended", "undoing"}:
+            wiring, lease = self._worker.wiring, self._nap(outcome.wake_at)
+            with suppress(StoreError), wiring.clock.busy():  # the lease ends by itself
+                now = wiring.clock.now()
+                await wiring.store.renew(head.instance, head.token, now, lease)
+
+    def _nap(self, wake_at: float | None) -> float:
+        """Give the seconds for which nobody claims what is not due by our clock."""
+        plan, now = self._worker.plan, self._worker.wiring.clock.now()
+        left = plan.poll if wake_at is None else max(wake_at - now, 0.0)
+        return min(left, plan.poll, plan.lease)
 
     async def give_back(self, instance: str) -> None:
         """Let others run at once what was claimed here and is not opened any more."""

@@ -111,7 +111,7 @@ class Flusher:
         self.urgent = False
         self._dirty_since = None
         self.hold(rest.lease)
-        self._rests = rest.resting
+        self._rests, self._run.borrowed = rest.resting, False
         try:
             taken = self._journal.take(rest)
         except Exception as error:  # of a codec, say
@@ -148,7 +148,6 @@ class Flusher:
         run = self._run
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:
-            run.borrowed = False
             sends, births = task.result()
             for message in sends:
                 self._settings.sent(message.to)

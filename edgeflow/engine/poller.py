@@ -69,7 +69,7 @@ class Poller:
         """Hear that a run has come to rest: there may be room for another one."""
         if self._is_full:
             self._is_full = False
-            self._worker.bells.ring("")
+            self.look_soon()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
@@ -112,5 +112,5 @@ class Poller:
             except Exception as error:
                 log.warning("the store gives no hints now: %s", error)
                 await worker.bells.wait("hints", worker.plan.poll, idle=True)
-            worker.bells.ring("")
+            self.look_soon()
             await worker.bells.wait("hints", BREATH, idle=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeflow.engine import children
@@ -25,7 +26,7 @@ def rest_of(run: Run) -> Rest:
     idle: Status = "undoing" if run.journal.undo else "suspended"
     names = awaited(run)
     every = names_of(run)
-    wake_at = earliest(run.timers.next(), run.mailbox.visible_at(every))
+    wake_at = cause_at(run)
     if run.eviction is not None:
         return Rest(idle, wake_at, every, due=run.eviction.at)
     if wake_at is None and not names:
@@ -54,16 +55,36 @@ def cut_off(run: Run) -> Rest:
     return Rest(idle, due=run.clock.now())
 
 
+def leave(run: Run, written: Rest, until: float) -> Rest | None:
+    """Say how it rests now that goes on by a new claim only; None: it waits still.
+
+    Others may claim it from `until` on, in s since the epoch. If it is due before, they
+    need not wait for that.
+    """
+    now, wake_at = run.clock.now(), cause_at(run)
+    is_due = wake_at is not None and wake_at <= now
+    if now < until and not is_due:
+        return None
+    run.borrowed |= now < until
+    return replace(written, wake_at=wake_at)
+
+
+def cause_at(run: Run) -> float | None:
+    """Tell when the instance has anything to do, as far as is known here."""
+    return earliest(run.timers.next(), run.mailbox.visible_at(names_of(run)))
+
+
 def next_time(run: Run) -> float | None:
     """Tell when `run.advance` is to be called though nothing else happens."""
     when = None if run.flusher.in_flight else run.linger_until
-    when = earliest(when, run.flusher.let_go_at)
+    let_go_at = None if run.mailbox.is_fetching else run.flusher.let_go_at
+    if let_go_at is not None:
+        when = earliest(when, let_go_at, cause_at(run))
     if run.executing:
         cut_at = None if run.eviction is None else run.eviction.cut_at
         when = earliest(when, cut_at, run.flusher.next_time())
     if run.can_go_on:
-        names = names_of(run)
-        when = earliest(when, run.timers.next(), run.mailbox.visible_at(names))
+        when = earliest(when, cause_at(run))
     return when
 
 

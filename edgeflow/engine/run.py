@@ -13,14 +13,13 @@ import logging
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.engine import children, ending
+from edgeflow.engine import children, ending, resting
 from edgeflow.engine.desk import Desk
 from edgeflow.engine.evicting import HEED_SECONDS, Eviction
 from edgeflow.engine.failures import info
 from edgeflow.engine.flushing import Flusher
 from edgeflow.engine.inbox import Inbox, Mailbox, shown
 from edgeflow.engine.loop import make_loop
-from edgeflow.engine.resting import at_work, cut_off, names_of, next_time, rest_of
 from edgeflow.engine.scope import scope
 from edgeflow.engine.undo import undo_all
 from edgeflow.errors import BodyError, DefinitionError, StoreUnavailable, ValueRefused
@@ -196,8 +195,12 @@ class Run(Desk):
         """Come to rest: the only place where an instance does."""
         written, let_go_at = self.journal.written, self.flusher.let_go_at
         if written is not None and let_go_at is not None:
-            if self.clock.now() >= let_go_at:
-                self._come_to_rest(written)  # others may have it by now
+            going = resting.leave(self, written, let_go_at)
+            if going is not None and written.stays:  # nobody is asked to wake it
+                self.linger_until = self.clock.now()
+                self.flusher.flush()
+            elif going is not None:
+                self._come_to_rest(going)
             return
         rest = self.rest_now()
         if not self._is_written(rest, deaths=0):
@@ -262,8 +265,10 @@ class Run(Desk):
     def rest_now(self, *, stuck: bool = False) -> Rest:
         """Say how the instance rests if it rests now; `stuck`: though its code runs."""
         if self._ending and self.journal.undelivered:
-            return at_work(self)  # who has ended is never due again, to deliver them
-        return self._ending or (cut_off(self) if stuck else rest_of(self))
+            # Who has ended is never due again, to deliver them.
+            return resting.at_work(self)
+        made = resting.cut_off if stuck else resting.rest_of
+        return self._ending or made(self)
 
     @property
     def is_busy(self) -> bool:
@@ -387,8 +392,8 @@ class Run(Desk):
         if self.resting is None and self._ending is None:
             if self.executing:
                 self.flusher.keep_lease()
-                if names_of(self):
+                if resting.names_of(self):
                     self.mailbox.expect(self.settings.poll, self._look)
-            when = next_time(self)
+            when = resting.next_time(self)
             if when is not None:
                 self._alarm = self.clock.call_at(when, self.advance)

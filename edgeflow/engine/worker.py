@@ -56,11 +56,11 @@ class Worker:
         self.bells = Bells(wiring.clock)
         self._clock = wiring.clock
         self.runs: dict[str, Run] = {}
-        self._parking = Parking(wiring, plan.max_parked, self.ring)
+        self.parking = Parking(wiring, plan.max_parked, self.ring)
         self.openings = Openings()
         self._waiters = Waiters()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._poller = Poller(self)
+        self.poller = Poller(self)
         self.attendance = Attendance(self)
         self.retention = Retention(wiring, plan.keep_finished)
         self.due = Due(self)
@@ -164,7 +164,7 @@ class Worker:
         if run.resting is None:
             run.fetch()
         elif self.serving:
-            self._poller.look_soon()  # it may be another process's by now
+            self.poller.look_soon()  # it may be another process's by now
         elif self._keeps(run):
             self.spawn_drive(name, take_over=False)
 
@@ -183,6 +183,7 @@ class Worker:
         inbox = Inbox(loaded.messages)
         outcome = opening.settled(journal, inbox)
         if outcome is not None:
+            await self.due.pass_over(loaded.head, outcome)
             return self.plan.decoded(journal, outcome)
         held = not journal.header["resting"] and loaded.head.lease > self._clock.now()
         if held and not take_over:  # its owner may have died, or not see a message
@@ -205,17 +206,18 @@ class Worker:
 
     async def _wake(self, run: Run) -> bool:
         """Resume a run that has something to do; False: it has not, or is lost."""
-        if not await self._parking.has_cause(run):
+        is_due = run.id in self.due.claimed  # that was looked into
+        if not is_due and not await self.parking.has_cause(run):
             return run.resting is None and not run.over
-        ours = await self._parking.renew(run, self.plan.lease)
+        ours = await self.parking.renew(run, self.plan.lease)
         if run.over and ours:  # dropped meanwhile: others may run it at once
-            await self._parking.renew(run, 0.0)
+            await self.parking.renew(run, 0.0)
         if run.over or run.resting is None:
             return not run.over
         if not ours:
-            self._drop(run)
+            self.drop(run)
             return False
-        self._parking.leave(run)
+        self.parking.leave(run)
         run.resume()
         return True
 
@@ -223,7 +225,7 @@ class Worker:
 
     def _rested(self, run: Run) -> None:
         """Take note that a run came to rest, ended, or was given up."""
-        self._poller.room()
+        self.poller.room()
         if run.failure is not None:
             self._forget(run)
             ours = isinstance(run.failure, Fenced) and self.revising[run.id] > 0
@@ -233,10 +235,10 @@ class Worker:
         if run.borrowed:
             self._spawn(self._give_back(run))
         if run.finished or run.stopping or not self._keeps(run):
-            self._drop(run)
+            self.drop(run)
         else:
-            for other in self._parking.park(run):
-                self._drop(other)
+            for other in self.parking.park(run):
+                self.drop(other)
         self._answer(run.id, outcome)
 
     def put_off(self, run: Run) -> bool:
@@ -245,34 +247,27 @@ class Worker:
             return True
         if run.resting is None:
             return False
-        self._drop(run)
+        self.drop(run)
         return True
 
     def _keeps(self, run: Run) -> bool:
         serving = self.serving and not self._draining
         return serving or self.attendance.is_given_to(run.id)
 
-    async def check(self, instance: str) -> None:
-        """Drop a run at rest that is due without a cause: another process wrote."""
-        run = self.runs.get(instance)
-        if run is not None and not await self._parking.has_cause(run):
-            ours = await self._parking.renew(run, self.plan.lease)
-            if not ours and run.resting is not None:
-                self._drop(run)
-
     async def _give_back(self, run: Run) -> None:
         run.borrowed = False
         with suppress(StoreError):  # the lease ends by itself
-            await self._parking.renew(run, 0.0)
+            await self.parking.renew(run, 0.0)
         if self.serving:
-            self._poller.look_soon()
+            self.poller.look_soon()
 
-    def _drop(self, run: Run) -> None:
+    def drop(self, run: Run) -> None:
+        """Put a run away; another process may go on with its instance."""
         run.put_away()
         self._forget(run)
 
     def _forget(self, run: Run) -> None:
-        self._parking.leave(run)
+        self.parking.leave(run)
         if self.runs.get(run.id) is run:
             del self.runs[run.id]
 
@@ -298,7 +293,7 @@ class Worker:
     def serve(self) -> None:
         """From now on look for due instances, and keep parked ones in memory."""
         self.serving = True
-        self._poller.start()
+        self.poller.start()
 
     def spawn_drive(self, instance: str, *, take_over: bool = True) -> None:
         """Drive an instance in the background; what goes wrong is logged."""
@@ -321,10 +316,10 @@ class Worker:
         """Put away what runs here of an instance that was changed from outside."""
         run, rest = self.runs.get(journal.instance), journal.written
         if rest is not None and run is not None and run.journal.seq < journal.seq:
-            self._drop(run)
+            self.drop(run)
             self._waiters.answer(run.id, Outcome(rest.status))
         self.bells.ring(journal.instance)
-        self.bells.ring("")
+        self.poller.look_soon()
 
     def forget(self, instance: str) -> None:
         """Put an instance away that was deleted."""
@@ -350,7 +345,8 @@ class Worker:
         except EdgeflowError:
             log.exception("instance %r could not be driven", instance)
         finally:
-            self._poller.room()  # it may have ended without a run that rested
+            self.due.claimed.discard(instance)
+            self.poller.room()  # it may have ended without a run that rested
         return None
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -377,10 +373,10 @@ class Worker:
         self._draining = True
         for run in list(self.runs.values()):
             if run.resting is not None:
-                self._drop(run)
+                self.drop(run)
             else:
                 run.stop(self.plan.grace, heed)
-        await self._poller.stop()
+        await self.poller.stop()
         while self.runs or self.openings.tasks or self._tasks:
             for run in list(self.runs.values()):
                 run.stop(self.plan.grace, heed)

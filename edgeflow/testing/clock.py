@@ -14,7 +14,7 @@ from edgeflow.engine.committing import sleep
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-_holds: ContextVar[int] = ContextVar("edgeflow.testing.holds", default=0)
+_holds: ContextVar[tuple[Hold, ...]] = ContextVar("edgeflow.testing.holds", default=())
 
 PATIENCE = 12
 """Turns of the loop without anything new after which everything is said to wait."""
@@ -53,13 +53,15 @@ class VirtualClock:
     @contextmanager
     def busy(self) -> Generator[None]:
         """Hold time still while a store or thread is at work."""
+        hold = Hold()
         self._busy += 1
-        token = _holds.set(_holds.get() + 1)
+        token = _holds.set((*_holds.get(), hold))
         try:
             yield
         finally:
             _holds.reset(token)
-            self._busy -= 1
+            self._busy -= hold.counts
+            hold.is_over = True
             self._quiet = 0
 
     async def sleep(self, seconds: float) -> None:
@@ -67,12 +69,16 @@ class VirtualClock:
 
         Whoever holds time still and waits for it lets go meanwhile.
         """
-        holds = _holds.get()
-        self._busy -= holds
+        holds = [hold for hold in _holds.get() if not hold.is_over]
+        for hold in holds:
+            self._busy -= hold.counts
+            hold.sleepers += 1
         try:
             await sleep(self, seconds)
         finally:
-            self._busy += holds
+            for hold in holds:
+                hold.sleepers -= 1
+                self._busy += hold.counts
 
     def advance(self, seconds: float) -> None:
         """Move time on by hand; what is due is called in the next turns of the loop."""
@@ -114,6 +120,23 @@ class VirtualClock:
         live = [item for item in self._timers if not item[2].cancelled]
         driving = [item for item in live if not item[2].idle]
         self._now = max(self._now, min(driving or live)[0])
+
+
+class Hold:
+    """One stay in `busy`; tasks that begin in it know of it, even once it is over."""
+
+    __slots__ = ("is_over", "sleepers")
+
+    def __init__(self) -> None:
+        """Begin to hold time still."""
+        self.is_over = False
+        self.sleepers = 0
+        """How many wait for the clock in it: the first one lets go, the last holds."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether time stands because of it."""
+        return not (self.is_over or self.sleepers)
 
 
 class VirtualAlarm:

@@ -277,6 +277,39 @@ async def test_who_holds_time_still_and_sleeps_lets_it_pass(calls: Calls) -> Non
         assert calls.made == []
 
 
+async def test_several_who_sleep_in_one_hold_let_go_of_it_once(calls: Calls) -> None:
+    with calls.clock.busy():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(calls.clock.sleep(30))
+            group.create_task(calls.clock.sleep(60))
+        calls.at(90, "later")
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert calls.made == []
+
+    assert await calls.until(1) == [("later", 90)]
+
+
+async def test_who_began_in_a_hold_lets_go_of_no_other_one(calls: Calls) -> None:
+    async def sleep_twice() -> None:
+        await calls.clock.sleep(10)
+        await calls.clock.sleep(50)
+
+    with calls.clock.busy():
+        sleeper = asyncio.create_task(sleep_twice())
+        await calls.clock.sleep(5)
+
+    await calls.clock.sleep(10)
+    calls.at(20, "later")
+    with calls.clock.busy():
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert calls.made == []
+    await sleeper
+
+    assert calls.clock.now() == calls.began + 60
+
+
 async def test_time_that_is_moved_by_hand_calls_what_is_due(calls: Calls) -> None:
     calls.at(YEAR, "later")
     with calls.clock.busy():
