@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from textwrap import dedent
@@ -20,6 +18,7 @@ from tests.servers.nats import Nats, url
 from tests.servers.nats_kv import PATIENCE, bucket, client, opened
 from tests.servers.proxy import Proxy, proxying
 from tests.servers.server import serving
+from tests.stores.programs import Programs, finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -292,25 +291,7 @@ START = Commit(seq=1, frames=(b"f",), token=b"t", workflow="w", status="running"
                due=1.0, now=1.0)
 store = NatsKV.from_url(sys.argv[1])
 """
-
-
-def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
-    code = PRELUDE + dedent(script)
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def finish(process: subprocess.Popen[bytes]) -> bytes:
-    try:
-        output, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert (process.returncode, errors) == (0, b"")
-    return output
+PROGRAMS = Programs(PRELUDE)
 
 
 async def load(made: str, *instances: str) -> list[Loaded]:
@@ -349,7 +330,7 @@ async def test_processes_that_write_to_each_other_lose_nothing(
     ring = ["a", "b", "c", "d"]
     made = f"{url(nats_server.port)}?bucket={bucket(tmp_path)}"
     processes = [
-        start(script, made, me, peer, rounds)
+        PROGRAMS.start(script, made, me, peer, rounds)
         for me, peer in zip(ring, [*ring[1:], ring[0]], strict=True)
     ]
     got = [int(await asyncio.to_thread(finish, process)) for process in processes]
@@ -373,7 +354,7 @@ async def test_what_was_answered_is_there_though_its_process_was_killed_at_once(
 
         asyncio.run(main())
         """
-    process = start(script, made)
+    process = PROGRAMS.start(script, made)
     assert await asyncio.to_thread(process.wait, 30) == -signal.SIGKILL
     process.communicate()
 
@@ -393,7 +374,7 @@ async def test_an_unclosed_store_does_not_hang_the_interpreter(
 
         asyncio.run(main())
         """
-    process = start(dedent(script).rstrip() + end, made)
+    process = PROGRAMS.start(dedent(script).rstrip() + end, made)
     assert await asyncio.to_thread(process.wait, 30) == 0
     process.communicate()
 

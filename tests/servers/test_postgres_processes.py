@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.servers.postgres_store import create_database, opened, run
+from tests.stores.programs import Programs, finish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,7 @@ START = Commit(seq=1, frames=(b"f",), token=b"t", workflow="w", status="running"
                due=1.0, now=1.0)
 store = PostgresStore.from_url(sys.argv[1])
 """
+PROGRAMS = Programs(PRELUDE)
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +41,6 @@ def database(postgres_server: Server) -> str:
 @pytest.fixture
 def address(database: str, tmp_path: Path) -> str:
     return f"{database}?ns={tmp_path.name}"
-
-
-def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
-    code = PRELUDE + dedent(script)
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def finish(process: subprocess.Popen[bytes]) -> bytes:
-    try:
-        output, errors = process.communicate(timeout=15)
-    finally:
-        process.kill()
-    assert (process.returncode, errors) == (0, b"")
-    return output
 
 
 def load(address: str, *instances: str) -> list[Loaded]:
@@ -120,7 +103,7 @@ def test_an_unclosed_store_neither_hangs_nor_complains(address: str, end: str) -
             asyncio.run(main())
             threading.Event().wait()
         """
-    finish(start(dedent(script) + end, f"{address}&hints=on"))
+    finish(PROGRAMS.start(dedent(script) + end, f"{address}&hints=on"))
 
     assert [loaded.head.seq for loaded in load(address, "i")] == [2]
 
@@ -136,7 +119,7 @@ def test_many_processes_open_a_new_database_at_once(postgres_server: Server) -> 
         asyncio.run(main())
         """
     names = [f"i{n}" for n in range(4)]
-    for process in [start(script, address, name) for name in names]:
+    for process in [PROGRAMS.start(script, address, name) for name in names]:
         finish(process)
 
     assert len(load(f"{address}?ns=default", *names)) == 4
@@ -178,7 +161,7 @@ def test_a_forked_child_opens_connections_of_its_own(address: str) -> None:
             runner.run(store.close())
             sys.exit(status)
         """
-    finish(start(script, address))
+    finish(PROGRAMS.start(script, address))
 
     assert [loaded.head.seq for loaded in load(address, "i")] == [6]
 
@@ -206,7 +189,7 @@ def test_a_thread_writes_what_is_dirty_while_the_loop_is_stuck(address: str) -> 
 
         asyncio.run(main())
         """
-    finish(start(script, address))
+    finish(PROGRAMS.start(script, address))
 
     seqs = [[f.seq for f in each.frames] for each in load(address, "queued", "dirty")]
     assert seqs == [[1, 2], [1, 2]]
@@ -215,19 +198,7 @@ def test_a_thread_writes_what_is_dirty_while_the_loop_is_stuck(address: str) -> 
 
 def test_a_commit_that_was_acknowledged_outlives_sigkill(address: str) -> None:
     # N-16
-    script = """
-        async def main():
-            await store.open()
-            await store.commit("i", START)
-            os.write(1, b"written")
-            await asyncio.sleep(60)
-
-        asyncio.run(main())
-        """
-    with start(script, address) as process:
-        assert process.stdout is not None
-        assert process.stdout.read(7) == b"written"
-        process.kill()
+    PROGRAMS.kill_once_it_is_told(address)
 
     assert [loaded.head.seq for loaded in load(address, "i")] == [1]
 
@@ -236,36 +207,9 @@ def test_a_kill_in_the_middle_of_a_commit_leaves_all_of_it_or_nothing(
     address: str,
 ) -> None:
     # N-05
-    script = """
-        async def main():
-            await store.open()
-            loaded = await store.load("i")
-            for seq in range(loaded.head.seq + 1 if loaded else 1, 100_000):
-                await store.send(Envelope("i", f"in{seq}", "n", b"body"))
-                await store.commit("i", replace(START, seq=seq, acks=(f"in{seq}",),
-                    frames=(b"x" * 5000,), snapshot=seq % 7 == 0,
-                    sends=(Envelope("peer", f"out{seq}", "n", b"body"),)))
-                os.write(1, b".")
-
-        asyncio.run(main())
-        """
-    answered = 0
-    for kills in range(1, 5):
-        with start(script, address) as process:
-            assert process.stdout is not None
-            process.stdout.read(11 * kills)
-            process.kill()
-            answered += 11 * kills + len(process.stdout.read())
-        (loaded,) = load(address, "i")
-        seq = loaded.head.seq
-
-        assert answered <= seq <= answered + 1
-        answered = seq
-        first = max(1, seq - seq % 7)
-        assert [f.seq for f in loaded.frames] == list(range(first, seq + 1))
-        assert all(len(f.body) == 5000 for f in loaded.frames)
-        assert {m.id for m in loaded.messages} <= {f"in{seq + 1}"}
-        assert sent(address, "peer") == [f"out{n}" for n in range(1, seq + 1)]
+    PROGRAMS.kill_in_the_middle(
+        4, lambda: load(address, "i"), lambda: sent(address, "peer"), address
+    )
 
 
 def test_four_processes_that_write_to_each_other_neither_block_nor_lose_anything(
@@ -295,7 +239,7 @@ def test_four_processes_that_write_to_each_other_neither_block_nor_lose_anything
         """
     rounds = 250
     before = deadlocks(address)
-    processes = [start(script, address, me, rounds) for me in "abcd"]
+    processes = [PROGRAMS.start(script, address, me, rounds) for me in "abcd"]
     got = [int(finish(process)) for process in processes]
 
     after = load(address, *"abcd")
@@ -326,7 +270,7 @@ def test_many_claimers_share_what_is_due(address: str) -> None:
 
         asyncio.run(main())
         """
-    finish(start(prepare, address))
+    finish(PROGRAMS.start(prepare, address))
     claim = """
         async def main():
             await store.open()
@@ -340,7 +284,7 @@ def test_many_claimers_share_what_is_due(address: str) -> None:
 
         asyncio.run(main())
         """
-    claimers = [start(claim, address) for _ in range(3)]
+    claimers = [PROGRAMS.start(claim, address) for _ in range(3)]
     found = [name for each in claimers for name in finish(each).decode().split()]
 
     assert len(found) == len(set(found))

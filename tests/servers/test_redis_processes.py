@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from textwrap import dedent
 from typing import TYPE_CHECKING
 
 from tests.servers.redis import url
 from tests.servers.redis_store import opened
+from tests.stores.programs import Programs, finish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,25 +23,7 @@ START = Commit(seq=1, frames=(b"f",), token=b"t", workflow="w", status="running"
                due=1.0, now=1.0, lease=30.0)
 store = store_from_url(sys.argv[1])
 """
-
-
-def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
-    code = PRELUDE + dedent(script)
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def finish(process: subprocess.Popen[bytes]) -> bytes:
-    try:
-        output, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert (process.returncode, errors) == (0, b"")
-    return output
+PROGRAMS = Programs(PRELUDE)
 
 
 def address(server: Server, where: Path) -> str:
@@ -54,19 +34,7 @@ async def test_a_commit_that_was_acknowledged_outlives_its_process(
     redis_server: Server, tmp_path: Path
 ) -> None:
     # N-16
-    script = """
-        async def main():
-            await store.open()
-            await store.commit("i", START)
-            os.write(1, b"written")
-            await asyncio.sleep(60)
-
-        asyncio.run(main())
-        """
-    with start(script, address(redis_server, tmp_path)) as process:
-        assert process.stdout is not None
-        assert process.stdout.read(7) == b"written"
-        process.kill()
+    PROGRAMS.kill_once_it_is_told(address(redis_server, tmp_path))
 
     store = await opened(redis_server.port, tmp_path.name)
     loaded = await store.load("i")
@@ -93,7 +61,7 @@ def test_an_unclosed_store_does_not_hang_the_interpreter(
         os.write(1, b"ended")
         """
 
-    assert finish(start(script, address(redis_server, tmp_path))) == b"ended"
+    assert finish(PROGRAMS.start(script, address(redis_server, tmp_path))) == b"ended"
 
 
 async def test_four_processes_share_one_namespace(
@@ -121,7 +89,7 @@ async def test_four_processes_share_one_namespace(
         """
     rounds, ring = 60, ["a", "b", "c", "d"]
     processes = [
-        start(script, address(redis_server, tmp_path), me, peer, rounds)
+        PROGRAMS.start(script, address(redis_server, tmp_path), me, peer, rounds)
         for me, peer in zip(ring, [*ring[1:], ring[0]], strict=True)
     ]
     got = [int(finish(process)) for process in processes]

@@ -250,8 +250,8 @@ def main_server_after(what: str) -> None:
 def main_thread(what: str) -> None:
     """Run the loop in another thread, where no handler can be set."""
     threading.Thread(target=main_run, args=[what], daemon=True).start()
-    while True:
-        signal.pause()
+    while True:  # `signal.pause` would not see a signal that came just before it
+        time.sleep(0.05)
 
 
 def main_prepared(what: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from edgeflow.errors import StoreUnavailable
 from edgeflow_sqlite import SqliteStore
+from tests.stores.programs import Programs, finish
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,30 +33,12 @@ START = Commit(seq=1, frames=(b"f",), token=b"t", workflow="w", status="running"
                due=1.0, now=1.0)
 store = SqliteStore(sys.argv[1])
 """
+PROGRAMS = Programs(PRELUDE)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "test.db"
-
-
-def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
-    code = PRELUDE + dedent(script)
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def finish(process: subprocess.Popen[bytes]) -> bytes:
-    try:
-        output, errors = process.communicate(timeout=15)
-    finally:
-        process.kill()
-    assert (process.returncode, errors) == (0, b"")
-    return output
 
 
 def load(path: Path, *instances: str) -> list[Loaded]:
@@ -106,7 +89,7 @@ def test_an_unclosed_store_does_not_hang_the_interpreter(path: Path, end: str) -
             asyncio.run(main())
             threading.Event().wait()
         """
-    finish(start(dedent(script) + end, path))
+    finish(PROGRAMS.start(dedent(script) + end, path))
 
     assert [loaded.head.seq for loaded in load(path, "i")] == [1]
 
@@ -127,7 +110,7 @@ def test_a_thread_that_outlives_the_main_one_keeps_its_store(path: Path) -> None
         threading.Thread(target=lambda: asyncio.run(main())).start()
         opened.wait()
         """
-    finish(start(script, path))
+    finish(PROGRAMS.start(script, path))
 
     assert [loaded.head.seq for loaded in load(path, "i")] == [19]
 
@@ -157,7 +140,7 @@ def test_a_forked_child_opens_a_connection_of_its_own(path: Path) -> None:
             asyncio.run(child())
             os._exit(0)
         """
-    finish(start(script, path))
+    finish(PROGRAMS.start(script, path))
 
     assert [loaded.head.seq for loaded in load(path, "i")] == [3]
 
@@ -185,7 +168,7 @@ def test_a_thread_writes_what_is_dirty_while_the_loop_is_stuck(path: Path) -> No
 
         asyncio.run(main())
         """
-    finish(start(script, path))
+    finish(PROGRAMS.start(script, path))
 
     seqs = [[f.seq for f in each.frames] for each in load(path, "queued", "dirty")]
     assert seqs == [[1, 2], [1, 2]]
@@ -214,26 +197,14 @@ def test_a_forked_child_commits_without_a_loop_on_a_connection_of_its_own(
             runner.run(store.close())
             sys.exit(status)
         """
-    finish(start(script, path))
+    finish(PROGRAMS.start(script, path))
 
     assert [loaded.head.seq for loaded in load(path, "i")] == [4]
 
 
 def test_a_commit_that_was_acknowledged_outlives_sigkill(path: Path) -> None:
     # N-16
-    script = """
-        async def main():
-            await store.open()
-            await store.commit("i", START)
-            os.write(1, b"written")
-            await asyncio.sleep(60)
-
-        asyncio.run(main())
-        """
-    with start(script, path) as process:
-        assert process.stdout is not None
-        assert process.stdout.read(7) == b"written"
-        process.kill()
+    PROGRAMS.kill_once_it_is_told(path)
 
     assert [loaded.head.seq for loaded in load(path, "i")] == [1]
 
@@ -242,36 +213,9 @@ def test_a_kill_in_the_middle_of_a_commit_leaves_all_of_it_or_nothing(
     path: Path,
 ) -> None:
     # N-05
-    script = """
-        async def main():
-            await store.open()
-            loaded = await store.load("i")
-            for seq in range(loaded.head.seq + 1 if loaded else 1, 100_000):
-                await store.send(Envelope("i", f"in{seq}", "n", b"body"))
-                await store.commit("i", replace(START, seq=seq, acks=(f"in{seq}",),
-                    frames=(b"x" * 5000,), snapshot=seq % 7 == 0,
-                    sends=(Envelope("peer", f"out{seq}", "n", b"body"),)))
-                os.write(1, b".")
-
-        asyncio.run(main())
-        """
-    answered = 0
-    for kills in range(1, 6):
-        with start(script, path) as process:
-            assert process.stdout is not None
-            process.stdout.read(11 * kills)
-            process.kill()
-            answered += 11 * kills + len(process.stdout.read())
-        (loaded,) = load(path, "i")
-        seq = loaded.head.seq
-
-        assert answered <= seq <= answered + 1
-        answered = seq
-        first = max(1, seq - seq % 7)
-        assert [f.seq for f in loaded.frames] == list(range(first, seq + 1))
-        assert all(len(f.body) == 5000 for f in loaded.frames)
-        assert {m.id for m in loaded.messages} <= {f"in{seq + 1}"}
-        assert sent_to_peer(path) == [f"out{n}" for n in range(1, seq + 1)]
+    PROGRAMS.kill_in_the_middle(
+        5, lambda: load(path, "i"), lambda: sent_to_peer(path), path
+    )
 
 
 def sent_to_peer(path: Path) -> list[str]:
@@ -307,7 +251,7 @@ def test_four_processes_share_one_file(path: Path) -> None:
     rounds = 250
     ring = ["a", "b", "c", "d"]
     processes = [
-        start(script, path, me, peer, rounds)
+        PROGRAMS.start(script, path, me, peer, rounds)
         for me, peer in zip(ring, [*ring[1:], ring[0]], strict=True)
     ]
     got = [int(finish(process)) for process in processes]

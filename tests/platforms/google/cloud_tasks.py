@@ -96,7 +96,9 @@ class CloudTasks:
         while len(self.tasks) != count:
             assert time.monotonic() < end, f"there are {len(self.tasks)} tasks"
             time.sleep(0.01)
-        return min(self.tasks, key=lambda name: self.tasks[name]["scheduleTime"])
+        return min(
+            self.tasks, key=lambda name: self.tasks[name].get("scheduleTime", "")
+        )
 
     def only(self, seconds: float = 10) -> str:
         """Wait for the one task that is there, and give its name."""
