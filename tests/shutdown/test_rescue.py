@@ -320,7 +320,7 @@ MOMENTS = 6000
 
 
 @pytest.mark.timeout(60)
-@settings(max_examples=100)
+@settings(max_examples=300)
 @given(nth=st.integers(1, MOMENTS), mode=st.sampled_from(["step", "behind", "suspend"]))
 def test_what_is_rescued_at_any_moment_belongs_together_and_goes_on(
     nth: int, mode: Durability
