@@ -7,8 +7,8 @@ that `import edgeflow` costs a process nothing it does not need.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # that of typing is the same, and costs 6 ms
 if TYPE_CHECKING:
     from edgeflow.app import App as App
     from edgeflow.clock import Clock as Clock

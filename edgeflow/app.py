@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeflow.clock import Clock, SystemClock, seconds
@@ -16,10 +14,10 @@ from edgeflow.engine.observing import Observers
 from edgeflow.engine.scope import checked_id
 from edgeflow.errors import ConfigError
 from edgeflow.handle import Handle, info_of, unwrap
-from edgeflow.making import Parts, wire
+from edgeflow.making import Entropy, Parts, wire
 from edgeflow.platforms import choose, configure
 from edgeflow.session import Session
-from edgeflow.starting import start
+from edgeflow.starting import new_id, start
 from edgeflow.store import Query, Status, Store
 from edgeflow.stores import placed
 from edgeflow.workflows import Workflow
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     )
     from contextlib import AbstractAsyncContextManager
     from datetime import timedelta
+    from random import Random
     from types import TracebackType
     from typing import Self
 
@@ -128,7 +127,7 @@ class App(Definitions):
         """
         super().__init__(workflows)
         self._options = {k: v for k, v in locals().items() if k not in NO_OPTIONS}
-        found = sources(config, environ=os.environ, directory=Path.cwd())
+        found = sources(config, environ=os.environ, directory=os.getcwd())  # noqa: PTH109  pathlib is slow to import
         choice = choose(found, os.environ, platform)
         given = {k: v for k, v in self._options.items() if k in KEYS} | {"store": store}
         self.config: Config = configure(found, choice, given)
@@ -137,7 +136,7 @@ class App(Definitions):
         self.store: Store = placed(self.config["store"])
         self.clock: Clock = clock or SystemClock()
         self._observers = Observers(observers, self.clock)
-        self._random: random.Random = random.SystemRandom()
+        self._random: Entropy | Random = Entropy()
         self.wiring, make_worker = wire(
             Parts(
                 store=self.store,
@@ -280,8 +279,10 @@ class App(Definitions):
         """
         async with self.session.using(runs=True) as worker:
             known = self._registry.find(workflow)
-            instance = await start(worker, known, input, id, "attach", run=True)
-            return unwrap(instance, await worker.attendance.attend(instance))
+            instance = new_id() if id is None else checked_id(id)
+            async with worker.attendance.given(instance):
+                await start(worker, known, input, instance, "attach", run=True)
+                return unwrap(instance, await worker.attendance.attend(instance))
 
     async def drive(
         self,

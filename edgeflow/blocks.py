@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from edgeflow import words
 from edgeflow.engine.operation import Operation
-from edgeflow.engine.ops.block import put_away
-from edgeflow.engine.ops.join import JoinOp
-from edgeflow.engine.ops.loop import LoopOp
-from edgeflow.engine.ops.map import MapOp, map_keys, map_limits
-from edgeflow.engine.ops.race import RaceOp
-from edgeflow.engine.ops.scope import ScopeBlock
 from edgeflow.engine.scope import checked_name
 from edgeflow.errors import DefinitionError
 
@@ -19,6 +14,7 @@ if TYPE_CHECKING:
 
     from edgeflow.engine.ops.loop import Stop
     from edgeflow.engine.ops.race import Winner
+    from edgeflow.engine.ops.scope import ScopeBlock
     from edgeflow.engine.run import Run
 
 In = TypeVar("In")
@@ -46,7 +42,10 @@ class Blocks:
         if not branches:
             return _at_once({})
         return Operation(
-            run, "join", lambda: JoinOp(run, branches), _closing(branches.values())
+            run,
+            "join",
+            lambda: words.JoinOp(run, branches),
+            _closing(branches.values()),
         )
 
     def race(self, **branches: Awaitable[Any]) -> Coroutine[object, object, Winner]:
@@ -61,7 +60,10 @@ class Blocks:
         if not branches:
             raise ValueError("race() needs a branch: race(answer=…, late=…)")
         return Operation(
-            run, "race", lambda: RaceOp(run, branches), _closing(branches.values())
+            run,
+            "race",
+            lambda: words.RaceOp(run, branches),
+            _closing(branches.values()),
         )
 
     @overload
@@ -110,14 +112,14 @@ class Blocks:
             ValueError: if two keys are equal, or a number makes no sense.
         """
         run, found = self._run, list(items)
-        keys = map_keys(found, key)
-        borne = map_limits(len(found), limit, min_ok, max_failed)
+        keys = words.map_keys(found, key)
+        borne = words.map_limits(len(found), limit, min_ok, max_failed)
         if not found:
             return _at_once([])
         return Operation(
             run,
             "map",
-            lambda: MapOp(
+            lambda: words.MapOp(
                 run, fn, found, keys=keys, limit=limit, min_ok=min_ok, max_failed=borne
             ),
         )
@@ -151,12 +153,12 @@ class Blocks:
                 "be 0 or more, prune_every 1 or more"
             )
         return Operation(
-            run, name, lambda: LoopOp(run, name, turn, state, keep, prune_every)
+            run, name, lambda: words.LoopOp(run, name, turn, state, keep, prune_every)
         )
 
     def scope(self, name: str) -> ScopeBlock:
         """Open a named block: `async with ctx.scope("pay"):`."""
-        return ScopeBlock(self._run, checked_name(name, "a scope"))
+        return words.ScopeBlock(self._run, checked_name(name, "a scope"))
 
 
 async def _at_once(value: T) -> T:
@@ -168,9 +170,10 @@ def _check_names(branches: dict[str, Awaitable[Any]]) -> None:
         for name in branches:
             checked_name(name, "a branch")
     except DefinitionError:
-        put_away(branches.values())
+        words.put_away(branches.values())
         raise
 
 
 def _closing(branches: Iterable[Awaitable[Any]]) -> Callable[[], None]:
-    return lambda: put_away(branches)
+    close = words.put_away  # now: at the end of the process there are no imports
+    return lambda: close(branches)

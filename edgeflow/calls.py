@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from edgeflow import words
 from edgeflow.engine.operation import Operation
-from edgeflow.engine.ops.child import CallOp, StartOp, Target
 from edgeflow.engine.scope import checked_id, checked_name
 from edgeflow.values import converter
 from edgeflow.workflows import encode_input
@@ -13,6 +13,7 @@ from edgeflow.workflows import encode_input
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from edgeflow.engine.ops.child import Target
     from edgeflow.engine.run import Run
     from edgeflow.workflows import Workflow
 
@@ -80,7 +81,7 @@ class Calls:
         run = self._run
         checked_name(name, "a call")
         target, child = _target(workflow, input), _checked(id)
-        return Operation(run, name, lambda: CallOp(run, name, target, child))
+        return Operation(run, name, lambda: words.CallOp(run, name, target, child))
 
     @overload
     def start(
@@ -134,15 +135,15 @@ class Calls:
         run = self._run
         checked_name(name, "a start")
         target, child = _target(workflow, input), _checked(id)
-        return Operation(run, name, lambda: StartOp(run, name, target, child))
+        return Operation(run, name, lambda: words.StartOp(run, name, target, child))
 
 
 def _target(workflow: Workflow[Any, Any] | str, value: object) -> Target:
     """Say what is to be run on what, and how both cross the boundary."""
     if isinstance(workflow, str):
         name, plain = checked_name(workflow, "a workflow"), converter(Any)
-        return Target(name, lambda: plain.encode(value), lambda output: output)
-    return Target(
+        return words.Target(name, lambda: plain.encode(value), lambda output: output)
+    return words.Target(
         workflow.name,
         lambda: encode_input(workflow, value),
         lambda output: workflow.output_converter().decode(output),

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
-from uuid import UUID
 
+from edgeflow import words
 from edgeflow.blocks import Blocks
 from edgeflow.calls import Calls
 from edgeflow.clock import seconds
 from edgeflow.engine.operation import Operation
-from edgeflow.engine.ops.change import Removal, VersionOp
-from edgeflow.engine.ops.checkpoint import CheckpointOp
-from edgeflow.engine.ops.instant import SendOp, StatusOp
-from edgeflow.engine.ops.receive import ReceiveManyOp, ReceiveOp
-from edgeflow.engine.ops.sleep import SleepOp
 from edgeflow.engine.ops.step import StepOp, StepOptions
 from edgeflow.engine.scope import checked_message, checked_name, scope
 from edgeflow.logs import Silence, logger
@@ -23,9 +17,12 @@ from edgeflow.values import converter, signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+    from datetime import datetime, timedelta
     from random import Random
+    from uuid import UUID
 
     from edgeflow.engine.inbox import Message
+    from edgeflow.engine.ops.receive import ReceiveManyOp, ReceiveOp
     from edgeflow.engine.run import Run
     from edgeflow.engine.settings import Durability
     from edgeflow.retry import Retry
@@ -58,6 +55,8 @@ class Context(Blocks, Calls):
 
     def now(self) -> datetime:
         """Give the time of the last recorded event, in UTC: the same on replay."""
+        from datetime import UTC, datetime  # noqa: PLC0415  not needed by everyone
+
         return datetime.fromtimestamp(self._run.body.time(), UTC)
 
     @property
@@ -67,6 +66,8 @@ class Context(Blocks, Calls):
 
     def uuid(self) -> UUID:
         """Give a UUID that is the same on replay."""
+        from uuid import UUID  # noqa: PLC0415  likewise
+
         return UUID(int=self.random.getrandbits(128), version=4)
 
     @property
@@ -119,7 +120,7 @@ class Context(Blocks, Calls):
 
         def make() -> StepOp[Any]:
             known = signature(fn).result()
-            return StepOp(run, chosen, fn, known, plain=not is_async(fn))
+            return StepOp(run, chosen, lambda: fn, known, plain=not is_async(fn))
 
         return Operation(run, name, make)
 
@@ -149,7 +150,7 @@ class Context(Blocks, Calls):
     ) -> Coroutine[object, object, None]:
         run = self._run
         checked_name(name, "a sleep")
-        return Operation(run, name, lambda: SleepOp(run, name, until()))
+        return Operation(run, name, lambda: words.SleepOp(run, name, until()))
 
     @overload
     def receive(
@@ -193,7 +194,7 @@ class Context(Blocks, Calls):
 
         def make() -> ReceiveOp[Any]:
             deadline = None if wait is None else run.body.time() + wait
-            return ReceiveOp(run, name, wanted, known, deadline)
+            return words.ReceiveOp(run, name, wanted, known, deadline)
 
         return Operation(run, name, make)
 
@@ -235,7 +236,7 @@ class Context(Blocks, Calls):
 
         def make() -> ReceiveManyOp[Any]:
             deadline = None if wait is None else run.body.time() + wait
-            return ReceiveManyOp(run, name, wanted, known, deadline, limit)
+            return words.ReceiveManyOp(run, name, wanted, known, deadline, limit)
 
         return Operation(run, name, make)
 
@@ -259,13 +260,13 @@ class Context(Blocks, Calls):
         checked_message(name)
         wait = None if delay is None else seconds(delay)
         return Operation(
-            run, "send", lambda: SendOp(run, instance_id, name, body, wait)
+            run, "send", lambda: words.SendOp(run, instance_id, name, body, wait)
         )
 
     def status(self, value: object) -> Coroutine[object, object, None]:
         """Publish a value, such as progress, for `handle.info()`."""
         run = self._run
-        return Operation(run, "status", lambda: StatusOp(run, value))
+        return Operation(run, "status", lambda: words.StatusOp(run, value))
 
     def version(self, name: str, latest: int) -> Coroutine[object, object, int]:
         """Pin which code this instance follows from here on.
@@ -284,7 +285,7 @@ class Context(Blocks, Calls):
         checked_name(name, "a version")
         if latest < 1:
             raise ValueError(f"version({name!r}, {latest}): must be 1 or more")
-        return Operation(run, name, lambda: VersionOp(run, name, latest))
+        return Operation(run, name, lambda: words.VersionOp(run, name, latest))
 
     def removed(self, name: str) -> Coroutine[object, object, None]:
         """Say that operations of this name, of whatever kind, stood here.
@@ -292,13 +293,13 @@ class Context(Blocks, Calls):
         What is recorded of them in this scope, and below them, is passed over; a
         fresh instance passes by. The name cannot be used again in this scope.
         """
-        return Removal(self._run, checked_name(name, "what was removed"))
+        return words.Removal(self._run, checked_name(name, "what was removed"))
 
     def checkpoint(self, name: str) -> Coroutine[object, object, None]:
         """Pass a point of no return: what was done before it is not undone any more."""
         run = self._run
         checked_name(name, "a checkpoint")
-        return Operation(run, name, lambda: CheckpointOp(run, name))
+        return Operation(run, name, lambda: words.CheckpointOp(run, name))
 
 
 def _names(names: tuple[str, ...]) -> tuple[str, ...]:

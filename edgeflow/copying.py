@@ -12,7 +12,6 @@ that could be run, so a copy that was broken off is not taken for the instance.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -26,6 +25,7 @@ from edgeflow.errors import (
     TooLarge,
 )
 from edgeflow.landing import HOLD, Landing
+from edgeflow.late import dataclass
 from edgeflow.store import TERMINAL, Envelope, Remembers
 
 if TYPE_CHECKING:

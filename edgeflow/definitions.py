@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from edgeflow.handlers import make_handler
-from edgeflow.ingress.kept_loop import KeptLoop
 from edgeflow.registry import Registry
 from edgeflow.workflows import Workflow, WorkflowDecorator, define
 
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from edgeflow.engine.settings import Durability
     from edgeflow.handlers import Handler, HandlerDecorator
     from edgeflow.ingress.finding import Finder
+    from edgeflow.ingress.kept_loop import KeptLoop
     from edgeflow.platform import Authorize
 
 In = TypeVar("In")
@@ -150,6 +149,9 @@ class Definitions:
             DefinitionError: if the function can be no workflow, or `id` or `input`
                 can find nothing, or `authorize` cannot be called.
         """
+        from edgeflow.handlers import make_handler  # noqa: PLC0415  with the ingress
+        from edgeflow.ingress.kept_loop import KeptLoop  # noqa: PLC0415  likewise
+
         self._kept_loop = kept_loop = self._kept_loop or KeptLoop()
 
         def make(function: Callable[..., Any]) -> Handler[Any, Any]:

@@ -38,8 +38,9 @@ This module imports nothing: everything else may import it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
+
+from edgeflow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

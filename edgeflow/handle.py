@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from edgeflow.clock import seconds
-from edgeflow.engine import lifecycle, opening
+from edgeflow.engine import opening
 from edgeflow.engine.entries import UNDER_WAY
 from edgeflow.engine.failures import info
 from edgeflow.engine.inbox import Posted, reply_address, shown, unseal
@@ -17,6 +16,7 @@ from edgeflow.errors import (
     WorkflowCancelled,
     WorkflowFailed,
 )
+from edgeflow.late import replace
 from edgeflow.outcome import EntryInfo, Info, Outcome
 from edgeflow.posting import net_of, new_message_id, plain, post
 from edgeflow.store import TERMINAL, Envelope, Head
@@ -224,6 +224,8 @@ class Handle(Generic[R_co]):
             UnknownInstance: if there is none.
             StoreUnavailable: if it could not be written.
         """
+        from edgeflow.engine import lifecycle  # noqa: PLC0415  seldom needed
+
         async with self._app.session.using() as worker:
             return await lifecycle.cancel(worker, self.id)
 
@@ -238,6 +240,8 @@ class Handle(Generic[R_co]):
             UnknownInstance: if there is none.
             StoreUnavailable: if it could not be written.
         """
+        from edgeflow.engine import lifecycle  # noqa: PLC0415  seldom needed
+
         async with self._app.session.using() as worker:
             await lifecycle.revise(worker, self.id, lifecycle.recovered)
 
@@ -257,6 +261,8 @@ class Handle(Generic[R_co]):
             UnknownInstance: if there is none.
             StoreUnavailable: if it could not be written.
         """
+        from edgeflow.engine import lifecycle  # noqa: PLC0415  seldom needed
+
         async with self._app.session.using() as worker:
             change = partial(lifecycle.rewound, to=to)
             await lifecycle.revise(worker, self.id, change)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeflow.errors import TooLarge
+from edgeflow.late import replace
 from edgeflow.store import TERMINAL, Commit, check_message
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.arming import Arming
@@ -13,6 +12,7 @@ from edgeflow.engine.settings import Settings
 from edgeflow.engine.threads import Threads
 from edgeflow.engine.wiring import Wiring
 from edgeflow.engine.worker import Worker
+from edgeflow.late import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
 ARMING = 8
 """How many alarms are armed at once."""
+
+
+class Entropy:
+    """What the system gives of it, as random.SystemRandom does: that is costly."""
+
+    def random(self) -> float:
+        """Give a number from 0 to 1, without 1."""
+        return int.from_bytes(os.urandom(6)) / 2**48
+
+    def randbytes(self, n: int) -> bytes:
+        """Give `n` bytes."""
+        return os.urandom(n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,15 +113,20 @@ def maker(
     """
 
     def make(resources: Callable[[], Any]) -> Worker:
+        made: dict[str, Settings] = {}
+
         def settings_of(name: str) -> Settings:
-            known = registry.get(name)
-            return replace(
-                settings,
-                sent=worker.ring,
-                born=worker.attendance.families.born,
-                resources=resources(),
-                durability=(known and known.durability) or settings.durability,
-            )
+            found, live = made.get(name), resources()
+            if found is None or found.resources is not live:
+                known = registry.get(name)
+                found = made[name] = replace(
+                    settings,
+                    sent=worker.ring,
+                    born=worker.attendance.families.born,
+                    resources=live,
+                    durability=(known and known.durability) or settings.durability,
+                )
+            return found
 
         worker = Worker(wiring, replace(plan, settings=settings_of))
         return worker

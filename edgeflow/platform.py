@@ -10,12 +10,10 @@ This module is near the bottom of the house: it imports `errors` and `config`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from hashlib import sha256
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from edgeflow.errors import ConfigError
+from edgeflow.late import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -71,6 +69,8 @@ class Alarm:
 
         `when`: the time that is really asked for, if `self.when` is too far away.
         """
+        from hashlib import sha256  # noqa: PLC0415  costly
+
         parts = f"{self.instance}\0{self.key}\0{int(when)}"
         return f"ef-{sha256(parts.encode()).hexdigest()[:40]}"
 
@@ -141,6 +141,8 @@ def require(module: str, package: str, extra: str) -> None:
     Raises:
         ConfigError: if it is not; says how to install it.
     """
+    from importlib.util import find_spec  # noqa: PLC0415  costly
+
     try:
         found = find_spec(module)
     except ModuleNotFoundError:  # nor is what it is in

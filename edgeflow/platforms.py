@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import ConfigError
-from edgeflow.plugins import installed
+from edgeflow.late import dataclass
+from edgeflow.plugins import SIGNS, installed, package_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +43,8 @@ def platform_named(name: str) -> Platform:
     try:
         platform: Platform = point.load()()
     except Exception as error:  # a package of others, perhaps half installed
-        package = point.dist.name if point.dist else point.module
         raise ConfigError(
-            f"platform {name!r} of the package {package} cannot be loaded: "
+            f"platform {name!r} of the package {package_of(point)} cannot be loaded: "
             f"{type(error).__name__}: {error}. Mend or remove that package, or say "
             "which platform this is, by EDGEFLOW_PLATFORM or App(platform=...)"
         ) from error
@@ -68,7 +67,7 @@ def choose(
     asked = sources.platform(argument)
     if asked is not None:
         return Choice(platform_named(asked.value), asked.origin)
-    names = sorted(installed(GROUP).keys() - {FALLBACK})
+    names = [n for n in sorted(installed(GROUP)) if _may_be(n, environ)]
     found = [
         Choice(platform, reason)
         for platform in map(platform_named, names)
@@ -83,6 +82,12 @@ def choose(
     if found:
         return found[0]
     return Choice(platform_named(FALLBACK), "nothing else was detected")
+
+
+def _may_be(name: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether a platform has to be asked, for which it has to be loaded."""
+    signs = SIGNS.get(name)
+    return name != FALLBACK and (signs is None or any(s in environ for s in signs))
 
 
 def configure(

@@ -27,6 +27,7 @@ class Registry:
     def __init__(self) -> None:
         """Start empty."""
         self._workflows: dict[str, Workflow[Any, Any]] = {}
+        self._bodies: dict[str, Body] = {}
 
     def register(self, workflow: Workflow[In, R]) -> Workflow[In, R]:
         """Add a workflow.
@@ -65,7 +66,11 @@ class Registry:
         if known is None:
             unknown = UnknownWorkflow(name, sorted(self._workflows))
             return refused(BodyError(str(unknown)))
+        if name not in self._bodies:
+            self._bodies[name] = self._make_body(known)
+        return self._bodies[name]
 
+    def _make_body(self, known: Workflow[Any, Any]) -> Body:
         def begin(run: Run) -> Coroutine[Any, Any, Any]:
             ctx = Context(run)
             if not known.takes_input:

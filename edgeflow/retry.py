@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from edgeflow.errors import DefinitionError, FatalError, StateConflict
+from edgeflow.late import dataclass
 
 Matcher: TypeAlias = (
     type[BaseException]

@@ -7,53 +7,56 @@ inside a value needs no bookkeeping.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any, cast
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 from edgeflow.errors import StateClosed, StateConflict, Unencodable
 from edgeflow.values import converter, dumps, loads
 
 DELETED = object()
+PLAIN = converter(Any)
 
 
 class Draft(MutableMapping[str, Any]):
     """A mapping of str to JSON value: the instance's durable state, on approval."""
+
+    __slots__ = ("_base", "_open", "_step", "touched")
 
     def __init__(self, base: dict[str, bytes], step: str) -> None:
         """Work on `base`, the state at the start; `step` is named in errors."""
         self._base = base
         self._step = step
         self._open = True
-        self._touched: dict[str, Any] = {}
+        self.touched: dict[str, Any] = {}
 
     def __getitem__(self, key: str) -> Any:
         self._check(key)
-        if key not in self._touched:
-            self._touched[key] = guarded(loads(self._base[key]), self)
-        value = self._touched[key]
+        if key not in self.touched:
+            self.touched[key] = self._guarded(loads(self._base[key]))
+        value = self.touched[key]
         if value is DELETED:
             raise KeyError(key)
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._check(key)
-        self._touched[key] = value
+        self.touched[key] = value
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
-        self._touched[key] = DELETED
+        self.touched[key] = DELETED
 
     def __contains__(self, key: object) -> bool:
         self._check(key)
-        if key in self._touched:
-            return self._touched.get(str(key)) is not DELETED
+        if key in self.touched:
+            return self.touched.get(str(key)) is not DELETED
         return key in self._base
 
     def __iter__(self) -> Iterator[str]:
         self.check_open()
-        keys = [*self._base, *(k for k in self._touched if k not in self._base)]
-        return iter([k for k in keys if self._touched.get(k) is not DELETED])
+        keys = [*self._base, *(k for k in self.touched if k not in self._base)]
+        return iter([k for k in keys if self.touched.get(k) is not DELETED])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -87,7 +90,7 @@ class Draft(MutableMapping[str, Any]):
             StateConflict: if another step changed one of the keys meanwhile.
         """
         changes: dict[str, bytes | None] = {}
-        for key, value in self._touched.items():
+        for key, value in self.touched.items():
             encoded = None if value is DELETED else self._encode(key, value)
             if encoded == self._base.get(key):
                 continue
@@ -101,10 +104,17 @@ class Draft(MutableMapping[str, Any]):
 
     def _encode(self, key: str, value: object) -> bytes:
         try:
-            return dumps(converter(Any).encode(value))
+            return dumps(PLAIN.encode(value))
         except Unencodable as error:
             path = f"state[{key!r}]{error.path.removeprefix('$')}"
             raise Unencodable(path, error.why) from None
+
+    def _guarded(self, value: Any) -> Any:
+        if not isinstance(value, (dict, list)):
+            return value
+        from edgeflow.guards import guarded  # noqa: PLC0415  not needed by everyone
+
+        return guarded(value, self)
 
     def _check(self, key: object) -> None:
         self.check_open()
@@ -112,54 +122,3 @@ class Draft(MutableMapping[str, Any]):
             raise TypeError(
                 f"a key of state is a str, not {type(key).__name__}: {key!r}"
             )
-
-
-def guarded(value: Any, draft: Draft) -> Any:
-    """Give lists and dicts that refuse to be used once the draft is closed."""
-    if isinstance(value, dict):
-        table = cast("dict[str, Any]", value)
-        return GuardedDict({k: guarded(v, draft) for k, v in table.items()}, draft)
-    if isinstance(value, list):
-        items = cast("list[Any]", value)  # type: ignore[redundant-cast]  # pyright
-        return GuardedList([guarded(item, draft) for item in items], draft)
-    return value
-
-
-class GuardedDict(dict[str, Any]):
-    """A dict got from a draft."""
-
-    def __init__(self, items: dict[str, Any], draft: Draft) -> None:
-        """Belong to `draft`."""
-        self.draft = draft
-        super().__init__(items)
-
-
-class GuardedList(list[Any]):
-    """A list got from a draft."""
-
-    def __init__(self, items: list[Any], draft: Draft) -> None:
-        """Belong to `draft`."""
-        self.draft = draft
-        super().__init__(items)
-
-
-def _guard(method: Callable[..., Any]) -> Callable[..., Any]:
-    def checked(
-        self: GuardedDict | GuardedList, *args: object, **kwargs: object
-    ) -> object:
-        self.draft.check_open()
-        return method(self, *args, **kwargs)
-
-    checked.__name__ = method.__name__
-    return checked
-
-
-_unguarded = {"__class__", "__class_getitem__", "__delattr__", "__dir__", "__doc__"}
-_unguarded |= {"__getattribute__", "__hash__", "__init__", "__init_subclass__"}
-_unguarded |= {"__new__", "__repr__", "__setattr__", "__sizeof__", "__subclasshook__"}
-"""What an object needs to be handled at all, without being looked into."""
-
-for _class, _base in ((GuardedDict, dict), (GuardedList, list)):
-    for _name in vars(_base):
-        if _name not in _unguarded and callable(getattr(_base, _name)):
-            setattr(_class, _name, _guard(getattr(_base, _name)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from dataclasses import replace
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -18,6 +17,7 @@ from edgeflow.engine.run import Run
 from edgeflow.engine.scope import checked_name
 from edgeflow.engine.undo import DECLARED, Undo, declare, lookup, name_of
 from edgeflow.errors import DefinitionError
+from edgeflow.late import replace
 from edgeflow.values import Signature, signature
 
 if TYPE_CHECKING:
@@ -96,16 +96,11 @@ class Step(Generic[P, T]):
         run = loop.owner
 
         def make() -> StepOp[T]:
-            known = self.signature()
-            arguments = Arguments(known, args, kwargs)
+            result = (self._signature or self.signature()).result()
+            return StepOp(run, self.options, bind, result, plain=self.plain)
 
-            function: Callable[..., Any] = self.function
-
-            def call() -> Any:
-                own, named = arguments.fresh()
-                return function(*own, **named)
-
-            return StepOp(run, self.options, call, known.result(), plain=self.plain)
+        def bind() -> Callable[[], Any]:
+            return Arguments(self.signature(), args, kwargs).bind(self.function)
 
         return Operation(run, self.options.name, make)
 

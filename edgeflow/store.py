@@ -4,15 +4,15 @@ A store keeps bytes; it never looks into a frame or a message. All times are
 seconds since the epoch, all durations seconds, all sizes bytes. The facts of
 each backend are on the adapter's own page.
 
-This module is at the bottom of the house: it imports nothing but `errors`.
+This module is at the bottom of the house: but for errors it imports nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from edgeflow.errors import TooLarge
+from edgeflow.frozen import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -239,6 +239,21 @@ class Remembers(Protocol):
 
 
 @runtime_checkable
+class Resumes(Protocol):
+    """The power of a store that takes an instance at rest up again in one call."""
+
+    async def resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        """Lease an instance to now + lease, and read its unread messages.
+
+        None, and nothing changes: `token` is not the last owner's, the instance has
+        ended, or another worker holds a lease that is not over.
+        """
+        ...
+
+
+@runtime_checkable
 class Hints(Protocol):
     """The power of a store that says when something may have become due.
 
@@ -347,11 +362,14 @@ def check_commit(instance: str, commit: Commit, limits: Limits) -> None:
     if len(commit.restored) != len(commit.restored_bodies):
         raise ValueError("each restored message needs its body")
     check_texts(instance, *commit.awaiting, *commit.acks, *commit.restored)
-    sizes = [len(frame) for frame in commit.frames]
-    if max(sizes) > limits.max_frame:
-        raise TooLarge(max(sizes), limits.max_frame)
-    if sum(sizes) > limits.max_group:
-        raise TooLarge(sum(sizes), limits.max_group, "a group of frames")
+    total = 0
+    for frame in commit.frames:
+        size = len(frame)
+        total += size
+        if size > limits.max_frame:
+            raise TooLarge(size, limits.max_frame)
+    if total > limits.max_group:
+        raise TooLarge(total, limits.max_group, "a group of frames")
     for message in commit.sends:
         check_message(message, limits)
 

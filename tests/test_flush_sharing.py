@@ -463,9 +463,9 @@ async def test_a_fence_in_the_background_stops_the_body(
     with pytest.raises(Fenced):
         await bench.app(body, store, durability="behind").run("w", id="i")
 
-    # The commit is that of the step that ended last; the next one had just begun.
+    # The commit is that of the step that ended last; the next one may have begun.
     assert store.writes == taken
     assert bench.clock.now() - start == pytest.approx(LATENCY + taken - 1)
     assert ended == list(range(taken - 1))
-    assert sum(calls.values()) == taken
+    assert sum(calls.values()) in {taken - 1, taken}
     assert len(await bench.done(database)) == taken - 2

@@ -55,6 +55,7 @@ LAYERS = (
         "edgeflow.context",
         "edgeflow.calls",
         "edgeflow.blocks",
+        "edgeflow.words",
         "edgeflow.workflows",
         "edgeflow.steps",
     ),
@@ -76,8 +77,12 @@ LAYERS = (
         "edgeflow.engine.parking",
         "edgeflow.engine.bells",
         "edgeflow.engine.waiters",
+        "edgeflow.engine.waking",
         "edgeflow.engine.opening",
         "edgeflow.engine.run",
+        "edgeflow.engine.pacing",
+        "edgeflow.engine.listening",
+        "edgeflow.engine.cancelling",
         "edgeflow.engine.desk",
         "edgeflow.engine.resting",
         "edgeflow.engine.ending",
@@ -107,10 +112,14 @@ LAYERS = (
         "edgeflow.engine.shutdown",
         "edgeflow.engine.wiring",
         "edgeflow.engine.loop",
+        "edgeflow.engine.eager",
         "edgeflow.engine.order",
+        "edgeflow.engine.queues",
+        "edgeflow.engine.wholeness",
     ),
     (
         "edgeflow.state",
+        "edgeflow.guards",
         "edgeflow.retry",
         "edgeflow.values.*",
         "edgeflow.clock",
@@ -119,6 +128,7 @@ LAYERS = (
     ("edgeflow.outcome", "edgeflow.events", "edgeflow.store", "edgeflow.platform"),
     ("edgeflow.config.*",),
     ("edgeflow.errors", "edgeflow.engine"),
+    ("edgeflow.late", "edgeflow.frozen"),
 )
 
 ADAPTERS_MAY_IMPORT = {

@@ -328,7 +328,11 @@ def measure(run: Run) -> dict[str, int]:
         "mailbox": run.mailbox,
     }
     for word, part in parts.items():
-        for name, value in vars(part).items():
+        slots = [
+            n for kind in type(part).__mro__ for n in vars(kind).get("__slots__", ())
+        ]
+        for name in slots:
+            value = getattr(part, name)
             if hasattr(value, "__len__") and not isinstance(value, (str, bytes)):
                 found[f"{word}.{name}"] = len(value)
     lines: Any = run.journal.lines

@@ -34,7 +34,8 @@ class Agenda:
         elif self._due.get(instance) != due:
             self._due[instance] = due
             heapq.heappush(self._heap, (due, instance))
-            self._tidy()
+            if len(self._heap) > 2 * len(self._due) + _SLACK:
+                self._tidy()
 
     def take(self, now: float, limit: int, free: Callable[[str], bool]) -> list[str]:
         """List up to `limit` instances that are due and free; they stay due."""
@@ -51,6 +52,5 @@ class Agenda:
         return [instance for (_, instance), taken in met.items() if taken]
 
     def _tidy(self) -> None:
-        if len(self._heap) > 2 * len(self._due) + _SLACK:
-            self._heap = [(due, instance) for instance, due in self._due.items()]
-            heapq.heapify(self._heap)
+        self._heap = [(due, instance) for instance, due in self._due.items()]
+        heapq.heapify(self._heap)

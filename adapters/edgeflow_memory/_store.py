@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from edgeflow.store import Commit, Query
 
 
+JOINED = Committed()
+
+
 @dataclass(slots=True)
 class _Record:
     head: Head
@@ -96,19 +99,20 @@ class MemoryStore:
                 "last one of the same owner: another writer was there first"
             )
         self._records[instance] = _next(instance, old, commit)
-        inbox = self._inboxes.setdefault(instance, Inbox())
-        inbox.consume(commit.acks)
-        for message_id, body in zip(
-            commit.restored, commit.restored_bodies, strict=True
-        ):
-            inbox.restore(message_id, body)
+        inbox = self._inboxes.get(instance)
+        if inbox is not None:
+            inbox.consume(commit.acks)
+            for message_id, body in zip(
+                commit.restored, commit.restored_bodies, strict=True
+            ):
+                inbox.restore(message_id, body)
         self._agenda.put(instance, _due(commit, inbox))
         if not self.limits.joins_sends:
             return Committed(commit.sends)
         for message in commit.sends:
             if not self._finished(message.to):
                 self._put(message)
-        return Committed()
+        return JOINED
 
     async def renew(
         self, instance: str, token: bytes, now: float, lease: float
@@ -119,6 +123,19 @@ class MemoryStore:
             return False
         record.head = replace(record.head, lease=now + lease)
         return True
+
+    async def resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        """Lease an instance that nobody else holds, and read its unread messages."""
+        record = self._records.get(instance)
+        if record is None or record.head.token != token or self._finished(instance):
+            return None
+        if record.head.lease > now and record.worker != worker:
+            return None
+        record.head = replace(record.head, lease=now + lease)
+        record.worker = worker
+        return self._unread(instance)
 
     async def unread(self, instance: str) -> Sequence[Envelope]:
         """Read the unread messages in order of arrival, delayed ones too."""
@@ -201,9 +218,8 @@ def _follows(old: _Record | None, commit: Commit) -> bool:
 
 def _next(instance: str, old: _Record | None, commit: Commit) -> _Record:
     frames = [] if old is None or commit.snapshot else old.frames
-    frames.extend(
-        Frame(seq, bytes(body)) for seq, body in enumerate(commit.frames, commit.seq)
-    )
+    for seq, body in enumerate(commit.frames, commit.seq):
+        frames.append(Frame(seq, bytes(body)))
     head = Head(
         instance=instance,
         seq=frames[-1].seq,
@@ -218,10 +234,10 @@ def _next(instance: str, old: _Record | None, commit: Commit) -> _Record:
     return _Record(head, frames, commit.worker)
 
 
-def _due(commit: Commit, inbox: Inbox) -> float | None:
+def _due(commit: Commit, inbox: Inbox | None) -> float | None:
     if commit.status in TERMINAL or commit.status == "blocked":
         return None
-    if commit.status != "suspended":
+    if commit.status != "suspended" or inbox is None:
         return commit.due
     times = (commit.due, inbox.earliest(commit.awaiting))
     return min((time for time in times if time is not None), default=None)

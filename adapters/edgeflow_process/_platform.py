@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from edgeflow_process._entry import entry
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -36,6 +34,8 @@ class ProcessPlatform:
         guard.listen(self.signals)
 
     def entry(self, endpoint: Endpoint) -> Callable[..., Any]:
+        from edgeflow_process._entry import entry  # noqa: PLC0415  costly
+
         return entry(endpoint)
 
     def waker(self, settings: Mapping[str, Any]) -> Waker | None:

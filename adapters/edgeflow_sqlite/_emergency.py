@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from edgeflow.errors import Conflict, StoreUnavailable
 from edgeflow_sqlite import _schema as sql
 from edgeflow_sqlite._rows import encode, insertion
-from edgeflow_sqlite._trouble import explained
+from edgeflow_sqlite._trouble import Explained
 
 if TYPE_CHECKING:
     from edgeflow.store import Commit
@@ -42,6 +42,8 @@ class Emergency:
         self._file = Path(path).absolute()  # the working directory may change
         self._synchronous = synchronous
         self._patience = busy_timeout
+        self._reading = Explained(path, busy_timeout)
+        self._writing = Explained(path, busy_timeout, committing=True)
         self._lines: dict[int, _Line] = {}  # by process: a fork leads to another one
 
     def commit(self, instance: str, commit: Commit) -> None:
@@ -53,11 +55,11 @@ class Emergency:
             StoreUnavailable: if the file cannot be written now; nothing was.
         """
         line = self._lines.setdefault(os.getpid(), _Line())
-        with line.turn, explained(self._path, self._patience):
+        with line.turn, self._reading:
             if line.db is None:
                 line.db = self._connect()
             try:
-                with explained(self._path, self._patience, committing=True):
+                with self._writing:
                     line.db.execute(*insertion(encode(instance, commit)))
             except Conflict:
                 if not _is_last(line.db, instance, commit):

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgeflow.errors import OutcomeUnknown, StoreUnavailable
+from edgeflow_sqlite._line import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    import asyncio
+    from collections.abc import Callable, Sequence
 
     from edgeflow_sqlite._rows import Row
 
-MAX_ROWS = 64
+MAX_ROWS = 128
 MAX_BYTES = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Passenger:
     rows: Sequence[Row]
     size: int
@@ -33,41 +35,44 @@ class Group:
     calls, so a `load` that is called afterwards sees how it ended.
     """
 
-    def __init__(self, write: Callable[[Sequence[Row]], Awaitable[None]]) -> None:
-        """Use `write` for one transaction."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        post: Callable[[Callable[[], None]], None],
+        write: Callable[[Sequence[Row]], None],
+    ) -> None:
+        """Use `post` to give the thread work, and `write` there for one transaction."""
+        self._loop = loop
+        self._post = post
         self._write = write
         self._waiting: deque[_Passenger] = deque()
-        self._pilot: asyncio.Task[None] | None = None
+        self._is_busy = False  # a flight is in the air, or about to start
 
-    async def commit(self, rows: Sequence[Row], size: int) -> None:
+    def commit(self, rows: Sequence[Row], size: int) -> asyncio.Future[None]:
         """Write the rows of one commit of `size` bytes, alone or with others.
 
         Raises:
             Conflict: if its condition does not hold; the others are written.
             StoreUnavailable: if nothing was written.
-            OutcomeUnknown: if the loop ended, or the disk failed, in the middle.
+            OutcomeUnknown: if the disk failed in the middle.
         """
-        loop = asyncio.get_running_loop()
-        passenger = _Passenger(rows, size, loop.create_future())
+        passenger = _Passenger(rows, size, self._loop.create_future())
         self._waiting.append(passenger)
-        if self._pilot is None:
-            self._pilot = loop.create_task(self._fly())
-        await passenger.landed
+        if not self._is_busy:
+            self._is_busy = True
+            self._loop.call_soon(self._take_off)  # with whoever comes in this turn
+        return passenger.landed
 
-    async def settle(self) -> None:
-        """Return when every commit so far has landed."""
-        while self._pilot is not None:
-            await asyncio.wait([self._pilot])
+    def settle(self) -> None:
+        """Give the thread all that waits; what it is given afterwards finds it done."""
+        while group := self._board():
+            self._fly(group)
 
-    async def _fly(self) -> None:
-        try:
-            while group := self._board():
-                await self._carry(group)
-        finally:
-            self._pilot = None
-            for passenger in self._waiting:  # the loop is ending
-                passenger.landed.cancel()
-            self._waiting.clear()
+    def _take_off(self) -> None:
+        group = self._board()
+        self._is_busy = bool(group)
+        if group:
+            self._fly(group)
 
     def _board(self) -> list[_Passenger]:
         """Take whoever still waits, up to a transaction of a sensible size."""
@@ -83,35 +88,48 @@ class Group:
                 group.append(passenger)
         return group
 
-    async def _carry(self, group: Sequence[_Passenger]) -> None:
+    def _fly(self, group: Sequence[_Passenger]) -> None:
         try:
-            await self._write([row for passenger in group for row in passenger.rows])
-        except asyncio.CancelledError:
-            _fail(group, OutcomeUnknown("the event loop ended during a commit"))
-            raise
+            self._post(partial(self._carry, group))
+        except StoreUnavailable as error:
+            self._land(group, [error] * len(group))
+
+    def _carry(self, group: Sequence[_Passenger]) -> None:
+        """Write a group; in the thread."""
+        tell(self._loop, self._land, group, self._attempt(group))
+
+    def _attempt(self, group: Sequence[_Passenger]) -> Sequence[BaseException | None]:
+        """Write a group in one transaction, else each by itself; return failures."""
+        try:
+            self._write([row for passenger in group for row in passenger.rows])
         except (StoreUnavailable, OutcomeUnknown) as error:
-            _fail(group, error)
-        except Exception as error:  # noqa: BLE001, RUF100
-            await self._carry_singly(group, error)
-        else:
-            for passenger in group:
-                if not passenger.landed.done():
-                    passenger.landed.set_result(None)
+            return [error] * len(group)
+        except BaseException as error:  # noqa: BLE001, RUF100
+            if len(group) == 1:
+                return [error]
+            return [
+                None if each.landed.done() else self._attempt([each])[0]
+                for each in group
+            ]
+        return [None] * len(group)
 
-    async def _carry_singly(
-        self, group: Sequence[_Passenger], error: Exception
+    def _land(
+        self, group: Sequence[_Passenger], failures: Sequence[BaseException | None]
     ) -> None:
-        if len(group) == 1:
-            _fail(group, error)
-            return
-        for passenger in group:
-            if not passenger.landed.done():
-                await self._carry([passenger])
+        try:
+            for passenger, failure in zip(group, failures, strict=True):
+                if passenger.landed.done():
+                    continue
+                if failure is None:
+                    passenger.landed.set_result(None)
+                else:
+                    passenger.landed.set_exception(_own(failure, group))
+        finally:
+            self._loop.call_soon(self._take_off)  # who is told now may come with it
 
 
-def _fail(group: Sequence[_Passenger], error: Exception) -> None:
+def _own(failure: BaseException, group: Sequence[_Passenger]) -> BaseException:
     """Give each its own copy: tracebacks of several tasks must not mix."""
-    for passenger in group:
-        if not passenger.landed.done():
-            copy = error if len(group) == 1 else type(error)(str(error))
-            passenger.landed.set_exception(copy)
+    if len(group) > 1 and isinstance(failure, (StoreUnavailable, OutcomeUnknown)):
+        return type(failure)(str(failure))
+    return failure

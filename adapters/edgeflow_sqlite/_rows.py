@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgeflow.store import TERMINAL, Envelope, Frame, Head, Loaded
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = "str | bytes | float | None"
 Row: TypeAlias = "tuple[Value, ...]"
+
+_PLAIN = len(sql.PLAIN_COLUMNS)
+_NOTHING: Row = (None,) * 4
+_BLANKS: Row = (None,) * 8
+_AMONG: Row = (sql.PLAIN, None, None, *_NOTHING)
 
 
 @dataclass(slots=True)
@@ -34,26 +40,69 @@ class _Bodies:
         return start, len(body)
 
 
-def encode(instance: str, commit: Commit) -> list[Row]:
+def encode(instance: str, commit: Commit) -> Sequence[Row]:
     """Return one row for each frame; the last one carries the rest."""
-    *parts, last = enumerate(commit.frames, commit.seq)
-    blanks: Row = (None,) * 12
-    rows: list[Row] = [
-        (instance, seq, commit.seq, 0, None, None, commit.snapshot, body, *blanks)
-        for seq, body in parts
-    ]
-    return [*rows, _last(instance, commit, *last)]
+    if len(commit.frames) == 1:
+        return (_last(instance, commit, commit.seq, commit.frames[0]),)
+    *parts, (seq, last) = enumerate(commit.frames, commit.seq)
+    rows = [_part(instance, commit, *part) for part in parts]
+    return [*rows, _last(instance, commit, seq, last)]
 
 
-def insertion(rows: Sequence[Row]) -> tuple[str, list[Value]]:
+def insertion(rows: Sequence[Row]) -> tuple[str, Sequence[Value]]:
     """Return the statement, and its values, that writes rows in one transaction."""
-    room = 1 << (len(rows) - 1).bit_length()  # few statements to prepare
-    values = [value for row in rows for value in row]
-    values += [None] * (room * len(sql.COMMIT_COLUMNS) - len(values))
-    return sql.insert_commits(room), values
+    if len(rows) == 1:
+        (row,) = rows
+        return sql.insert(1, plain=len(row) == _PLAIN), row
+    is_plain = all(len(row) == _PLAIN for row in rows)
+    if not is_plain:
+        rows = [row if len(row) > _PLAIN else (*row, *_AMONG) for row in rows]
+    room = _room(len(rows))
+    values = [*chain.from_iterable(rows)]
+    values += [None] * ((room - len(rows)) * len(rows[0]))
+    return sql.insert(room, plain=is_plain), values
+
+
+def _room(rows: int) -> int:
+    """Round up, so that there are few statements to prepare, yet few empty rows."""
+    step = max(1, (1 << rows.bit_length()) // 8)
+    return -(-rows // step) * step
+
+
+def _part(instance: str, commit: Commit, seq: int, body: bytes) -> Row:
+    return (
+        *(instance, commit.seq, None, None, body),
+        *_BLANKS,
+        *(sql.PART, seq, commit.snapshot),
+        *_NOTHING,
+    )
 
 
 def _last(instance: str, commit: Commit, seq: int, body: bytes) -> Row:
+    c = commit
+    awaits = _json(c.awaiting) if c.awaiting else "[]"
+    plain = (
+        *(instance, c.seq, c.opens, c.token, body, c.workflow, c.status),
+        *(c.wake_at, _due(c), awaits, c.now, _lease(c), c.worker),
+    )
+    if c.seq > 1 and c.seq == seq and not _has_more(c):
+        return plain
+    kind = sql.START if c.seq == 1 else sql.NEXT
+    return (*plain, kind, seq, c.snapshot, *_messages(c))
+
+
+def _has_more(commit: Commit) -> bool:
+    """Whether it touches more than one frame and the head."""
+    waits = commit.awaiting and commit.status == "suspended"
+    return bool(
+        commit.acks or commit.sends or commit.restored or commit.snapshot or waits
+    )
+
+
+def _messages(commit: Commit) -> Row:
+    """Return acks, restored, sends and bodies."""
+    if not (commit.acks or commit.restored or commit.sends):
+        return _NOTHING
     bodies = _Bodies()
     restored = [
         (message_id, *bodies.add(content))
@@ -63,9 +112,6 @@ def _last(instance: str, commit: Commit, seq: int, body: bytes) -> Row:
     ]
     sends = [(m.to, m.id, m.name, *bodies.add(m.body), m.at) for m in commit.sends]
     return (
-        *(instance, seq, commit.seq, 1, commit.opens, commit.token, commit.snapshot),
-        *(body, commit.workflow, commit.status, commit.wake_at, _due(commit)),
-        *(_json(commit.awaiting), commit.now, _lease(commit), commit.worker),
         _json(commit.acks) if commit.acks else None,
         _json(restored) if restored else None,
         _json(sends) if sends else None,
@@ -83,8 +129,7 @@ def _lease(commit: Commit) -> float:
     return commit.now + commit.lease if commit.lease > 0 else 0.0
 
 
-def _json(value: Sequence[object]) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def loaded(instance: str, rows: Iterable[Sequence[Any]]) -> Loaded | None:

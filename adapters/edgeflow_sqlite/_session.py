@@ -6,24 +6,26 @@ import asyncio
 import os
 import sqlite3
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
-
-import aiosqlite
 
 from edgeflow.errors import StoreUnavailable
 from edgeflow_sqlite import _schema as sql
 from edgeflow_sqlite._exit import stop_at_exit
 from edgeflow_sqlite._group import Group
+from edgeflow_sqlite._line import Line, tell
+from edgeflow_sqlite._preparing import set_up, switch
 from edgeflow_sqlite._rows import insertion
-from edgeflow_sqlite._trouble import explain, explained, is_busy, is_trouble
+from edgeflow_sqlite._trouble import Explained, explain, is_busy, is_trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, TypeVar
 
     from edgeflow_sqlite._rows import Row
 
-    Parameters = Sequence[object] | Mapping[str, object]
+    Parameters = Sequence[Any] | Mapping[str, Any]
+    T = TypeVar("T")
 
 _BUSY_PAUSE = 0.01  # seconds between tries where SQLite itself does not wait
 
@@ -46,7 +48,7 @@ async def start(path: str, synchronous: str, busy_timeout: float) -> Session:
         sqlite3.connect(path).close()
     except sqlite3.Error as error:
         raise explain(error, path, busy_timeout) from error
-    db = aiosqlite.connect(path, isolation_level=None, timeout=busy_timeout)
+    db = Line(path, busy_timeout)
     stop_at_exit(db)
     session = Session(db, path, busy_timeout)
     try:
@@ -60,7 +62,7 @@ async def start(path: str, synchronous: str, busy_timeout: float) -> Session:
     return session
 
 
-async def _connect(db: aiosqlite.Connection) -> None:
+async def _connect(db: Line) -> None:
     """Connect; a cancellation is passed on once the thread has answered.
 
     If it were not, the thread might answer to a loop that is closed by then. The
@@ -82,19 +84,18 @@ async def _connect(db: aiosqlite.Connection) -> None:
 
 
 class Session:
-    """Runs statements on the connection's thread: one statement, one hop."""
+    """Has the connection's thread do what is asked: one call, one hop."""
 
-    def __init__(
-        self, db: aiosqlite.Connection, path: str, busy_timeout: float
-    ) -> None:
+    def __init__(self, db: Line, path: str, busy_timeout: float) -> None:
         """Take a connection that is not opened yet."""
         self._db = db
         self._path = path
         self._patience = busy_timeout
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
-        self._group = Group(self._write)
-        self._hops: set[asyncio.Task[Sequence[Sequence[Any]]]] = set()
+        self._reading = Explained(path, busy_timeout)
+        self._writing = Explained(path, busy_timeout, committing=True)
+        self._group = Group(self._loop, db.post, self._write)
 
     def is_ours(self) -> bool:
         """Whether this is the process and the event loop that opened it."""
@@ -109,8 +110,17 @@ class Session:
             StoreUnavailable: if the file or its disk is in trouble.
             sqlite3.Error: if the statement is.
         """
-        with explained(self._path, self._patience):
-            return await self._run(statement, parameters)
+        with self._reading:
+            return await self._ask(partial(self._run, statement, parameters))
+
+    async def resume(self, values: Mapping[str, Any]) -> Sequence[Sequence[Any]] | None:
+        """Lease an instance, and read what its inbox holds by then; None: it cannot.
+
+        Raises:
+            StoreUnavailable: if the file or its disk is in trouble.
+        """
+        with self._reading:
+            return await self._ask(partial(self._resume, values))
 
     async def attempt(self, statement: str, parameters: Parameters) -> str | None:
         """Run one statement; return what its trigger said if it refused, else None.
@@ -126,9 +136,9 @@ class Session:
             return str(error)
         return None
 
-    async def commit(self, rows: Sequence[Row], size: int) -> None:
+    def commit(self, rows: Sequence[Row], size: int) -> asyncio.Future[None]:
         """Write the rows of one commit; see `Group.commit`."""
-        await self._group.commit(rows, size)
+        return self._group.commit(rows, size)
 
     async def close(self) -> None:
         """Let commits land, then close the file and end the thread."""
@@ -136,82 +146,56 @@ class Session:
             _inherited.append(self)
             return
         if self._loop is asyncio.get_running_loop():
-            await self._group.settle()
-            while self._hops:
-                await asyncio.wait(self._hops)
-        await self._db.close()
+            self._group.settle()
+        await self._db.close()  # comes after all that the thread was given
 
     async def prepare(self, synchronous: str) -> None:
         """Check the file before anything is written to it, then set it up."""
-        is_new = await self._check_is_ours()
-        await self._use_write_ahead_log()
-        for statement in sql.settings(synchronous):
-            await self._run(statement)
-        await self._run("begin immediate")
-        if is_new and await self._check_is_ours():  # or another process was faster
-            for statement in sql.TABLES:
-                await self._run(statement)
-            await self._run(f"pragma application_id={sql.APPLICATION_ID}")
-            await self._run(f"pragma user_version={sql.VERSION}")
-        await self._run("delete from ef_head where 0")  # fails if we may not write
-        await self._run("commit")
-        for statement in sql.CONNECTION:
-            await self._run(statement)
-
-    async def _check_is_ours(self) -> bool:
-        """Return whether the file is still empty."""
-        ((application, version, objects),) = await self._run(sql.STATE)
-        if not (application or version or objects):
-            return True
-        if application != sql.APPLICATION_ID:
-            raise StoreUnavailable(
-                f"{self._path} is the database of another program: name a new file"
-            )
-        if version > sql.VERSION:
-            raise StoreUnavailable(
-                f"{self._path} was written by a newer edgeflow (its tables have "
-                f"version {version}, not {sql.VERSION}): upgrade edgeflow"
-            )
-        return False
-
-    async def _use_write_ahead_log(self) -> None:
-        ((mode,),) = await self._run("pragma journal_mode")
         deadline = self._loop.time() + self._patience
-        while mode != "wal":
+        while True:
             try:
-                ((now,),) = await self._run("pragma journal_mode=wal")
+                await self._ask(lambda: switch(self._db.raw, self._path))
+                break
             except sqlite3.OperationalError as error:
                 # Two processes that switch at once: SQLite does not wait here.
                 if not is_busy(error) or self._loop.time() > deadline:
                     raise
-                await asyncio.sleep(_BUSY_PAUSE)
-                continue
-            if now != "wal":
-                raise StoreUnavailable(
-                    f"{self._path} cannot have a write-ahead log: use a local disk"
-                )
-            mode = now
+            await asyncio.sleep(_BUSY_PAUSE)
+        await self._ask(lambda: set_up(self._db.raw, self._path, synchronous))
 
-    async def _run(
-        self, statement: str, parameters: Parameters = ()
-    ) -> Sequence[Sequence[Any]]:
-        """Run one statement; a cancelled caller leaves at once, the statement ends."""
-        hop = self._loop.create_task(self._hop(statement, parameters))
-        self._hops.add(hop)
-        hop.add_done_callback(self._hops.discard)
-        return await asyncio.shield(hop)
+    def _ask(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Have the thread do some work; it is done though the caller be cancelled."""
+        answer: asyncio.Future[T] = self._loop.create_future()
+        self._db.post(partial(self._answer, answer, work))
+        return answer
 
-    async def _hop(
-        self, statement: str, parameters: Parameters
-    ) -> Sequence[Sequence[Any]]:
+    def _answer(self, answer: asyncio.Future[T], work: Callable[[], T]) -> None:
         try:
-            return list(await self._db.execute_fetchall(statement, parameters))
-        except asyncio.CancelledError:
-            # The loop is ending. The thread answers to it, and dies if it is closed.
-            await self._db.execute_fetchall("select 1")
-            raise
+            result = work()
+        except BaseException as error:  # noqa: BLE001, RUF100
+            tell(self._loop, _refuse, answer, error)
+        else:
+            tell(self._loop, _resolve, answer, result)
 
-    async def _write(self, rows: Sequence[Row]) -> None:
+    def _run(self, statement: str, parameters: Parameters) -> Sequence[Sequence[Any]]:
+        return self._db.raw.execute(statement, parameters).fetchall()
+
+    def _resume(self, values: Mapping[str, Any]) -> Sequence[Sequence[Any]] | None:
+        if not self._run(sql.RESUME, values):
+            return None
+        return self._run(sql.UNREAD, (values["instance"],))
+
+    def _write(self, rows: Sequence[Row]) -> None:
         """Write the rows of one or several commits in one transaction."""
-        with explained(self._path, self._patience, committing=True):
-            await self._run(*insertion(rows))
+        with self._writing:
+            self._db.raw.execute(*insertion(rows))
+
+
+def _resolve(answer: asyncio.Future[T], result: T) -> None:
+    if not answer.done():
+        answer.set_result(result)
+
+
+def _refuse(answer: asyncio.Future[Any], error: BaseException) -> None:
+    if not answer.done():
+        answer.set_exception(error)

@@ -20,11 +20,13 @@ from edgeflow_sqlite._url import parse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from typing import Any
 
     from edgeflow.store import Commit, Finding, Head, Loaded, Query
     from edgeflow_sqlite._emergency import Emergency
     from edgeflow_sqlite._session import Session
 
+_COMMITTED = Committed()
 _PAGE = 256  # heads that `find` reads at a time
 _MAX_FRAMES = 1024  # of one commit: a statement binds 32,766 values
 
@@ -145,7 +147,7 @@ class SqliteStore:
             await self._opened().commit(encode(instance, commit), size)
         except Conflict as error:
             raise _conflict(instance, commit) from error
-        return Committed()
+        return _COMMITTED
 
     def commit_sync(self, instance: str, commit: Commit) -> None:
         """Write a commit from any thread, without the event loop.
@@ -179,10 +181,18 @@ class SqliteStore:
         values = {"instance": instance, "token": token, "until": now + lease}
         return bool(await self._opened().fetch(sql.RENEW, values))
 
+    async def resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        """Lease an instance that nobody else holds, and read its unread messages."""
+        values = {"instance": instance, "token": token, "worker": worker}
+        rows = await self._opened().resume(values | {"now": now, "until": now + lease})
+        return None if rows is None else _unread(instance, rows)
+
     async def unread(self, instance: str) -> Sequence[Envelope]:
         """Read the unread messages in order of arrival, delayed ones too."""
         rows = await self._opened().fetch(sql.UNREAD, (instance,))
-        return [Envelope(instance, *row) for _, *row in rows]
+        return _unread(instance, rows)
 
     async def consumed(self, instance: str) -> Sequence[str]:
         """Read the ids of the messages that an instance has consumed."""
@@ -270,6 +280,10 @@ class SqliteStore:
                 "call open() here"
             )
         return self._session
+
+
+def _unread(instance: str, rows: Sequence[Sequence[Any]]) -> list[Envelope]:
+    return [Envelope(instance, *row) for _, *row in rows]
 
 
 def _conflict(instance: str, commit: Commit) -> Conflict:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeflow.errors import Conflict, OutcomeUnknown, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from types import TracebackType
 
 TAKEN = {
     sqlite3.SQLITE_CONSTRAINT_TRIGGER,  # raise(abort, …)
@@ -37,23 +36,45 @@ def is_trouble(error: sqlite3.Error) -> bool:
     return not isinstance(error, _MISUSE)
 
 
-@contextmanager
-def explained(
-    path: str, patience: float, *, committing: bool = False
-) -> Generator[None]:
-    """Turn the errors of SQLite that a block raises into ours; see `explain`.
+class Explained:
+    """Turns the errors of SQLite that a block raises into ours; see `meaning`."""
 
-    Raises:
-        Conflict: if the block commits and another writer was there first.
+    def __init__(self, path: str, patience: float, *, committing: bool = False) -> None:
+        """Name the file, and the busy timeout in seconds; it serves many blocks."""
+        self._path = path
+        self._patience = patience
+        self._committing = committing
+
+    def __enter__(self) -> None:
+        """Begin a block."""
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """End it."""
+        if isinstance(error, sqlite3.Error):
+            ours = meaning(
+                error, self._path, self._patience, committing=self._committing
+            )
+            if ours is not None:
+                raise ours from error
+
+
+def meaning(
+    error: sqlite3.Error, path: str, patience: float, *, committing: bool = False
+) -> StoreError | None:
+    """Return what we raise in place of an error; None if we raise it as it is.
+
+    A commit meets `Conflict` if another writer was there first.
     """
-    try:
-        yield
-    except sqlite3.Error as error:
-        if committing and getattr(error, "sqlite_errorcode", 0) in TAKEN:
-            raise Conflict("another writer was there first") from error
-        if is_trouble(error):
-            raise explain(error, path, patience, committing=committing) from error
-        raise
+    if committing and getattr(error, "sqlite_errorcode", 0) in TAKEN:
+        return Conflict("another writer was there first")
+    if is_trouble(error):
+        return explain(error, path, patience, committing=committing)
+    return None
 
 
 def explain(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from edgeflow.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 OWN = "edgeflow.toml"
 SHARED = "pyproject.toml"
@@ -19,29 +19,60 @@ TABLE = "[tool.edgeflow]"
 """Where our settings are in a pyproject.toml."""
 
 
-def find(directory: Path, home: Path | None) -> Path | None:
+def find(directory: str, home: str | None) -> Path | None:
     """Give the file of the nearest directory, from `directory` upwards.
 
-    The last directory to be looked into is one that holds `.git`, the `home` of the
-    user, or the root. A pyproject.toml without our table is passed by.
+    `directory` is an absolute path. The last directory to be looked into is one that
+    holds `.git`, the `home` of the user (of normal case), or the root. A
+    pyproject.toml without our table is passed by.
 
     Raises:
         ConfigError: if a directory has two files for us, or one cannot be read.
     """
-    for place in (directory, *directory.parents):
-        here = str(place)
-        own, shared = os.path.join(here, OWN), os.path.join(here, SHARED)  # noqa: PTH118  each App made looks, and a Path takes five times as long
+    for here in _upwards(directory):
+        own, shared = os.path.join(here, OWN), os.path.join(here, SHARED)  # noqa: PTH118  pathlib is slow, and slow to import
         has_own = _stamp(own) is not None
-        has_shared = _stamp(shared) is not None and load(Path(shared)) is not None
+        has_shared = _mentions_us(shared) and load(_path(shared)) is not None
         if has_own and has_shared:
             raise ConfigError(
                 f"{own} and {TABLE} in {shared} are both there: keep one of them"
             )
         if has_own or has_shared:
-            return Path(own if has_own else shared)
-        if place == home or os.path.lexists(os.path.join(here, ".git")):  # noqa: PTH118  likewise
+            return _path(own if has_own else shared)
+        git = os.path.join(here, ".git")  # noqa: PTH118  likewise
+        if os.path.normcase(here) == home or os.path.lexists(git):
             break
     return None
+
+
+def _upwards(directory: str) -> Iterator[str]:
+    while True:
+        yield directory
+        above = os.path.dirname(directory)  # noqa: PTH120  likewise
+        if above == directory:
+            return
+        directory = above
+
+
+def _mentions_us(shared: str) -> bool:
+    """Tell whether there is such a file, and it is worth 5 ms of parsing."""
+    stamp = _stamp(shared)
+    return stamp is not None and _holds_our_name(shared, *stamp)
+
+
+@lru_cache(maxsize=32)
+def _holds_our_name(path: str, _modified: int, _size: int) -> bool:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  likewise
+            return b"edgeflow" in file.read()
+    except OSError:
+        return True  # who loads it says what is wrong with it
+
+
+def _path(text: str) -> Path:
+    from pathlib import Path  # noqa: PLC0415  only where there is a file
+
+    return Path(text)
 
 
 def load(path: Path) -> Mapping[str, Any] | None:
@@ -89,7 +120,7 @@ def _parsed(path: Path, _modified: int, _size: int) -> Mapping[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     if path.name == SHARED and b"edgeflow" not in raw:
-        return {}  # not worth 5 ms of parsing, at each start of most processes
+        return {}
     import tomllib  # noqa: PLC0415  only where there is a file
 
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from edgeflow.config.kinds import (
     Kind,
     choice,
 )
+from edgeflow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from edgeflow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?(ms|s|m|h|d)?")
-SIZE = re.compile(r"([0-9]{1,18}) ?(B|KiB|MiB|GiB)?")
+# Compiled for who needs them: that is as dear as the import of a module.
+DURATION = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?(ms|s|m|h|d)?"
+SIZE = r"([0-9]{1,18}) ?(B|KiB|MiB|GiB)?"
+SECRETS = r"[!-~]+"
+PATHS = r"(/[A-Za-z0-9_.~-]+)+"
 SECONDS_IN = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 BYTES_IN = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-SECRETS = re.compile(r"[!-~]+")
-PATHS = re.compile(r"(/[A-Za-z0-9_.~-]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def _text(value: object) -> str:
 def _secret(value: object) -> str:
     """Take what a header can carry; files of secrets end with a newline."""
     text = _text(value).strip()
-    if not SECRETS.fullmatch(text):
+    if not re.fullmatch(SECRETS, text):
         raise ValueError(value)
     return text
 
@@ -56,7 +57,7 @@ def _store(value: object) -> object:
 
 
 def _path(value: object) -> str:
-    if not (isinstance(value, str) and PATHS.fullmatch(value)):
+    if not (isinstance(value, str) and re.fullmatch(PATHS, value)):
         raise ValueError(value)
     return value
 
@@ -71,19 +72,25 @@ def _flag(value: object) -> bool:
 
 def _seconds(value: object, *, above_0: bool = False) -> float:
     if isinstance(value, str):
-        found = DURATION.fullmatch(value.strip())
+        found = re.fullmatch(DURATION, value.strip())
         if found is None:
             raise ValueError(value)
         number = float(found[1]) * SECONDS_IN[found[2] or "s"]
-    elif isinstance(value, timedelta):
-        number = value.total_seconds()
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         number = _float(value)
     else:
-        raise ValueError(value)  # noqa: TRY004  what `read` promises
+        number = _of_timedelta(value)
     if not math.isfinite(number) or number < 0 or (above_0 and not number):
         raise ValueError(value)
     return number
+
+
+def _of_timedelta(value: object) -> float:
+    from datetime import timedelta  # noqa: PLC0415  seldom needed
+
+    if not isinstance(value, timedelta):
+        raise ValueError(value)  # noqa: TRY004  what `read` promises
+    return value.total_seconds()
 
 
 def _float(value: float) -> float:
@@ -106,7 +113,7 @@ def _bytes(value: object) -> int:
 
 
 def _sized(text: str, units: dict[str, int]) -> int:
-    found = SIZE.fullmatch(text.strip())
+    found = re.fullmatch(SIZE, text.strip())
     unit = "" if found is None else found[2] or ""
     if found is None or (unit and unit not in units):
         raise ValueError(text)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from edgeflow.config.files import SHARED, find, load
@@ -12,14 +12,14 @@ from edgeflow.config.tables import PREFIX, Table, of_file
 from edgeflow.errors import ConfigError
 
 if TYPE_CHECKING:
-    import os
+    from pathlib import Path
 
 
 def sources(
     config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     *,
     environ: Mapping[str, str],
-    directory: Path,
+    directory: str | os.PathLike[str],
 ) -> Sources:
     """Read what there is.
 
@@ -39,14 +39,21 @@ def sources(
         return _sources(None, config, variables)
     named = config or variables.get(FILE)
     if named:
-        file = directory / named
+        file = _file(directory, named)
         content = load(file)
         if content is None:
             raise ConfigError(f"{file} has no table [tool.edgeflow]")
         return _sources(file, content, variables)
     home = environ.get("HOME") or environ.get("USERPROFILE")
-    found = find(directory, Path(home) if home else None)
+    home = home and os.path.normcase(os.path.normpath(home))
+    found = find(os.fspath(directory), home)
     return _sources(found, (found and load(found)) or NOTHING, variables)
+
+
+def _file(directory: str | os.PathLike[str], named: str | os.PathLike[str]) -> Path:
+    from pathlib import Path  # noqa: PLC0415  costly, and seldom needed
+
+    return Path(directory) / named
 
 
 def _sources(

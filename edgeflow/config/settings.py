@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from edgeflow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from edgeflow.config.sources import Sources
 
 PASSWORDS = (
-    re.compile(r"(?<=://)([^:/@\s]*:).*(?=@)"),
-    re.compile(r"(?<=[?&])(\w*(?:password|secret|token)\w*=)[^&]*", re.IGNORECASE),
+    r"(?<=://)([^:/@\s]*:).*(?=@)",
+    r"(?i)(?<=[?&])(\w*(?:password|secret|token)\w*=)[^&]*",
 )
 
 
@@ -85,7 +86,7 @@ class Config(Mapping[str, Any]):
         if not isinstance(value, str):
             return f"({type(value).__name__})"
         for password in PASSWORDS:
-            value = password.sub(r"\1***", value)
+            value = re.sub(password, r"\1***", value)
         return value
 
     def text(self, key: str) -> str:

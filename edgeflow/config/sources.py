@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from edgeflow.config.tables import (
     of_variables,
     variable,
 )
+from edgeflow.late import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

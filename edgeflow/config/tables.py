@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.config.settings import Setting
 from edgeflow.errors import ConfigError
+from edgeflow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import copy_context
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from edgeflow.engine.committing import sleep
 from edgeflow.errors import StoreUnavailable
+from edgeflow.late import replace
 from edgeflow.platform import Alarm
 from edgeflow.store import TERMINAL
 

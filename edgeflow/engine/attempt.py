@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edgeflow.engine.eager import start
 from edgeflow.engine.loop import BodyLoop
 from edgeflow.errors import BodyError
 from edgeflow.logs import logger
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from edgeflow.clock import Alarm, Clock
+    from edgeflow.engine.ops.step import StepOp
+    from edgeflow.engine.run import Run
     from edgeflow.engine.threads import Threads
     from edgeflow.state import Draft
 
@@ -51,46 +54,55 @@ class Stopping:
 class StepContext:
     """What a step can ask about itself: `edgeflow.current_step()`."""
 
-    __slots__ = (
-        "_draft",
-        "attempt",
-        "deadline",
-        "instance",
-        "key",
-        "name",
-        "resources",
-        "stopping",
-        "workflow",
-    )
+    __slots__ = ("_draft", "_op", "_run", "_stopping", "attempt", "deadline")
 
     def __init__(
         self,
-        *,
-        instance: str,
-        workflow: str,
-        name: str,
+        run: Run,
+        op: StepOp[Any],
         attempt: int,
-        key: str,
-        resources: Any,
         deadline: float | None,
         draft: Draft,
     ) -> None:
-        """Describe one attempt."""
-        self.instance = instance
-        """Id of the instance."""
-        self.workflow = workflow
-        self.name = name
+        """Describe one attempt of `op`."""
         self.attempt = attempt
         """1 for the first; recorded failures plus one."""
-        self.key = key
-        """An idempotency key: the same for all attempts, in every process."""
-        self.resources = resources
-        """What `App(lifespan=…)` yielded in this process."""
         self.deadline = deadline
         """When the attempt is cut off, in s since the epoch; None: never."""
-        self.stopping = Stopping()
-        """True, and its `await` returns, once the process wants to end."""
+        self._run = run
+        self._op = op
+        self._stopping: Stopping | None = None
         self._draft = draft
+
+    @property
+    def instance(self) -> str:
+        """Id of the instance."""
+        return self._run.id
+
+    @property
+    def workflow(self) -> str:
+        return self._run.workflow_name
+
+    @property
+    def name(self) -> str:
+        return self._op.name
+
+    @property
+    def key(self) -> str:
+        """An idempotency key: the same for all attempts, in every process."""
+        return self._run.journal.stable_id(self._op.key)
+
+    @property
+    def resources(self) -> Any:
+        """What `App(lifespan=…)` yielded in this process."""
+        return self._run.settings.resources
+
+    @property
+    def stopping(self) -> Stopping:
+        """True, and its `await` returns, once the process wants to end."""
+        if self._stopping is None:
+            self._stopping = Stopping()
+        return self._stopping
 
     @property
     def state(self) -> Draft:
@@ -134,13 +146,27 @@ def current_step() -> StepContext:
 class Attempt:
     """A running call of a step's function."""
 
-    def __init__(self, step: StepContext, draft: Draft, clock: Clock) -> None:
-        """Prepare a call; `start` begins it."""
+    __slots__ = (
+        "_alarm",
+        "_is_cancelled",
+        "_task",
+        "began",
+        "clock",
+        "draft",
+        "step",
+        "timed_out",
+    )
+
+    def __init__(
+        self, step: StepContext, draft: Draft, clock: Clock, began: float
+    ) -> None:
+        """Prepare a call; `start` begins it, at `began` in s since the epoch."""
         self.step = step
         self.draft = draft
         self.clock = clock
-        self.began = clock.now()
+        self.began = began
         self.timed_out = False
+        self._is_cancelled = False
         self._alarm: Alarm | None = None
         self._task: asyncio.Task[Any] | None = None
 
@@ -148,29 +174,38 @@ class Attempt:
         self,
         call: Callable[[], Any],
         *,
+        host: asyncio.AbstractEventLoop,
         threads: Threads | None,
         timeout: float | None,
         context: Context,
         ended: Callable[[], None],
-    ) -> None:
-        """Begin: in a thread if `threads` is given, else on the host's loop."""
+    ) -> bool:
+        """Begin: in a thread if `threads` is given, else on the host's loop.
+
+        True: it has ended at once. Else `ended` is called when it has.
+        """
         context = context.copy()
         context.run(_current.set, self.step)
-        work = self._call(call, threads, context.copy())
-        self._task = asyncio.get_running_loop().create_task(work, context=context)
-        self._task.add_done_callback(lambda _: self._end(ended))
+        if threads is None:
+            work = _called(call)
+        else:
+            work = self._called_in_thread(call, threads, context.copy())
+        task = self._task = start(work, host, context)
+        if task.done():
+            return True
+        if self._is_cancelled:  # by what it did before its first wait
+            task.cancel()
+        task.add_done_callback(lambda _: self._end(ended))
         if timeout is not None:
             when = self.began + timeout
             self._alarm = self.clock.call_at(when, self._time_out)
+        return False
 
-    async def _call(
-        self, call: Callable[[], Any], threads: Threads | None, context: Context
+    async def _called_in_thread(
+        self, call: Callable[[], Any], threads: Threads, context: Context
     ) -> Any:
-        if threads is None:
-            result = call()
-        else:
-            with self.clock.busy():
-                result = await threads.run(call, context)
+        with self.clock.busy():
+            result = await threads.run(call, context)
         return await result if isawaitable(result) else result
 
     def _end(self, ended: Callable[[], None]) -> None:
@@ -184,6 +219,7 @@ class Attempt:
 
     def cancel(self) -> None:
         """Cancel an async function, abandon a thread; `ended` is called then."""
+        self._is_cancelled = True
         if self._task is not None:
             self._task.cancel()
 
@@ -203,3 +239,7 @@ class Attempt:
             seconds = self.clock.now() - self.began
             raise TimeoutError(f"the attempt took longer than {seconds:.3g} s")
         return task.result()
+
+
+async def _called(call: Callable[[], Any]) -> Any:
+    return await call()  # in the task, as what it does before its first await is

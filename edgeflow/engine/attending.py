@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.children import kin
@@ -20,6 +20,8 @@ from edgeflow.errors import (
 from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from edgeflow.engine.journal import Journal
     from edgeflow.engine.worker import Worker
     from edgeflow.outcome import Outcome
@@ -35,6 +37,7 @@ class Attendance:
         self.families = Families(worker, self)
         self._worker = worker
         self._counts: defaultdict[str, int] = defaultdict(int)
+        self._unheard: dict[str, Outcome[Any] | BaseException] = {}
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -52,10 +55,9 @@ class Attendance:
             ProcessEnding: if this process is to end first.
         """
         worker = self._worker
-        self._counts[instance] += 1
-        if (run := worker.runs.get(instance)) is not None:
-            self.families.meet(run.journal)
-        try:
+        async with self.given(instance):
+            if (run := worker.runs.get(instance)) is not None:
+                self.families.meet(run.journal)
             while True:
                 outcome = await worker.drive(instance, take_over=take_over)
                 if outcome.status in TERMINAL or outcome.status == "blocked":
@@ -63,12 +65,38 @@ class Attendance:
                 worker.check_open(instance)
                 take_over |= self.families.is_left(instance, outcome)
                 await self._until_due(instance, outcome)
+
+    @asynccontextmanager
+    async def given(self, instance: str) -> AsyncGenerator[None]:
+        """Keep the runs of an instance in memory, over its waits; it may be new."""
+        self._counts[instance] += 1
+        try:
+            yield
         finally:
             self._counts[instance] -= 1
             if not self._counts[instance]:
                 del self._counts[instance]
-                await to_the_end(self.families.part(instance))
-            await to_the_end(self.leave(instance))
+                self._unheard.pop(instance, None)
+                try:
+                    await to_the_end(self.leave(instance))
+                finally:
+                    await to_the_end(self.families.part(instance))
+
+    def keep(self, instance: str, answer: Outcome[Any] | BaseException) -> None:
+        """Keep how a run has ended of which nobody has heard yet."""
+        if self.is_given_to(instance):
+            self._unheard[instance] = answer
+
+    def heard(self, instance: str) -> Outcome[Any] | None:
+        """Give how a run has ended while nobody listened, once.
+
+        Raises:
+            EdgeflowError: if it was given up.
+        """
+        answer = self._unheard.pop(instance, None)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
     async def _until_due(self, instance: str, outcome: Outcome[Any]) -> None:
         """Wait for the wake time, a message from this process, or the next look."""

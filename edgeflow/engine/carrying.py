@@ -6,10 +6,10 @@ own numbers, or written anew as one group that builds on nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import frames
+from edgeflow.late import dataclass
 
 if TYPE_CHECKING:
     from edgeflow.engine.frames import Codec

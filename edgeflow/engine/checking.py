@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import ending, frames, opening, reading, undo
@@ -12,6 +11,7 @@ from edgeflow.engine.committing import resolve
 from edgeflow.engine.inbox import Inbox
 from edgeflow.engine.run import Run
 from edgeflow.errors import JournalDamaged
+from edgeflow.late import replace
 from edgeflow.store import Frame, Head, Loaded
 from edgeflow.values import dumps
 
@@ -42,7 +42,7 @@ class Rehearsal(Run):
             self.begin(self.next_asked())
             while self.settled:
                 self.deliver(self.settled.popleft()[0])
-            self._host.call_soon(self.advance)
+            self.advance_soon()
             return
         if not self.is_verified:
             self.violation = ending.passed_over(self)

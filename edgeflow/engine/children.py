@@ -9,10 +9,9 @@ cancelled by a message of its parent, for which every such child waits.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from edgeflow.engine import opening
+from edgeflow.engine import cancelling, listening, opening
 from edgeflow.engine.composing import Rest
 from edgeflow.engine.failures import describe
 from edgeflow.engine.inbox import CANCEL, TAKEN, Posted
@@ -26,6 +25,7 @@ from edgeflow.errors import (
     StoreUnavailable,
     WorkflowCancelled,
 )
+from edgeflow.late import dataclass
 from edgeflow.store import TERMINAL, Envelope
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def announce(run: Run, births: Sequence[Met]) -> None:
         if met != "stranger":
             run.settings.born(run.id, birth.child, met == "known")
         if met != "new":
-            run.fetch()  # there may be a message about it
+            listening.fetch(run)  # there may be a message about it
 
 
 async def _create(wiring: Wiring, birth: Birth) -> How:
@@ -238,7 +238,7 @@ def heed(run: Run) -> bool:
     if not found:
         return False
     run.journal.acknowledge(found[0].id)
-    run.cancel()
+    cancelling.cancel(run)
     run.journal.set_record("cancel", {**run.journal.cancel, "by": "parent"})
     return True
 

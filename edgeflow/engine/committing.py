@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edgeflow.engine.eager import start
 from edgeflow.errors import (
     Conflict,
     Fenced,
@@ -30,27 +31,34 @@ FIRST_PAUSE = 0.05
 class Committer:
     """Writes the commits of one instance."""
 
+    __slots__ = ("_clock", "_instance", "_store")
+
     def __init__(self, store: Store, clock: Clock, instance: str) -> None:
         """Write to `store`; pauses between retries are by `clock`."""
         self._store = store
         self._clock = clock
         self._instance = instance
 
-    async def commit(self, commit: Commit, owed: Sequence[Envelope]) -> None:
-        """Write a commit, then deliver the messages that may not have joined it.
+    async def deliver(
+        self, owed: Sequence[Envelope], joined: Sequence[Envelope]
+    ) -> None:
+        """Deliver the messages that are not known to have gone down with a commit.
+
+        Raises:
+            StoreUnavailable: if one could not be delivered.
+        """
+        for message in owed:
+            if message not in joined:
+                await self._deliver(message)
+
+    async def commit(self, commit: Commit) -> Sequence[Envelope]:
+        """Write a commit; give the messages that are known to have gone down with it.
 
         Raises:
             Fenced: if another owner has written; nothing of this was.
             StoreUnavailable: if it could not be written, or that is not known.
         """
-        joined = await self._write(commit)
-        for message in owed:
-            if message not in joined:
-                await self._deliver(message)
-
-    async def _write(self, commit: Commit) -> Sequence[Envelope]:
-        """Give the messages that are known to have gone down with the commit."""
-        give_up = self._clock.now() + SECONDS
+        give_up = commit.now + SECONDS
         unknown = False
         last: Exception | None = None
         for tries in range(RETRIES + 1):
@@ -128,7 +136,7 @@ def resolve(waiter: asyncio.Future[None]) -> None:
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """Await work that must not be torn; a cancellation is passed on afterwards."""
-    task = asyncio.ensure_future(work)
+    task = start(work, asyncio.get_running_loop())
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from edgeflow.engine import frames
+from edgeflow.late import dataclass, field
 from edgeflow.platform import Alarm
 from edgeflow.store import Commit, Envelope, Status
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgeflow.engine.journal import Journal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rest:
     """What a flush says of the instance as a whole: it becomes the head."""
 
@@ -36,17 +36,31 @@ class Outbox:
     sends: list[Envelope] = field(default_factory=list[Envelope])
     restored: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
+    def __bool__(self) -> bool:
+        return bool(self.acks or self.sends or self.restored)
+
+    def fields(self) -> dict[str, Any]:
+        """Give what a commit holds of it."""
+        return {
+            "acks": tuple(self.acks),
+            "restored": tuple(self.restored),
+            "restored_bodies": tuple(self.restored.values()),
+            "sends": tuple(self.sends),
+        }
+
     def copy(self) -> Outbox:
         """Give one that does not change with this."""
         return Outbox([*self.acks], [*self.sends], {**self.restored})
 
 
+NO_OUTBOX = Outbox()
+"""Empty, and replaced by who puts something into it."""
+
 Taken: TypeAlias = tuple[Commit, Rest, int, list[Envelope]]
 """A commit, the rest in it, its last change, and what it may have to deliver."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(NamedTuple):
     """Where a commit goes, and what it is to those who open the instance."""
 
     after: int
@@ -66,7 +80,7 @@ def compose(
     now = wiring.clock.now()
     due = now if journal.undelivered else rest.due
     header = {
-        "at": journal.tick(),
+        "at": journal.tick(now),
         "n": journal.completions,
         "status": rest.status,
         "wake_at": rest.wake_at,
@@ -92,10 +106,7 @@ def compose(
         now=now,
         lease=rest.lease,
         worker=wiring.worker,
-        acks=tuple(outbox.acks),
-        restored=tuple(outbox.restored),
-        restored_bodies=tuple(outbox.restored.values()),
-        sends=tuple(outbox.sends),
+        **({} if outbox is NO_OUTBOX else outbox.fields()),
     )
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections import deque
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.ops.sleep import TimerOp
-from edgeflow.engine.scope import Scope, scope, show
+from edgeflow.engine.queues import NOTHING
+from edgeflow.engine.scope import Key, Scope, scope, show
 from edgeflow.engine.timers import Timers
 from edgeflow.errors import BodyError, HistoryDiverged, Suspension, ValueRefused
 from edgeflow.store import Envelope
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from edgeflow.engine.operation import Op, Operation
     from edgeflow.engine.ops.step import StepOp
     from edgeflow.engine.run import Run
-    from edgeflow.engine.scope import Key
     from edgeflow.engine.settings import Durability, Settings
     from edgeflow.errors import DefinitionError
     from edgeflow.events import EventKind
@@ -35,8 +34,42 @@ REFUSALS = 1000
 """How often a body that swallows its refusals is refused, before it is held."""
 
 
+NO_KEYS: dict[Key, None] = {}
+"""Empty, and replaced where something is put into it."""
+
+
 class Desk:
     """The operations of one run."""
+
+    __slots__ = (
+        "_refusals",
+        "asked",
+        "body",
+        "cancelling",
+        "clock",
+        "executing",
+        "flusher",
+        "id",
+        "is_verified",
+        "journal",
+        "linger_until",
+        "number",
+        "over",
+        "receivers",
+        "recorded_names",
+        "removed",
+        "root",
+        "run",
+        "settings",
+        "settled",
+        "silent",
+        "skipped",
+        "timers",
+        "unawaited",
+        "violation",
+        "waiting",
+        "workflow_name",
+    )
 
     flusher: Flusher
     body: BodyLoop
@@ -52,9 +85,10 @@ class Desk:
         self.root = Scope((), journal.start["birth"])
         self.waiting: dict[Key, Op[Any]] = {}
         """What the body waits for, by identity."""
-        self.numbers = count()
-        self.unawaited: set[Operation[Any]] = set()
-        """What the body has called, and not yet awaited."""
+        self.number = 0
+        """How many operations it has called."""
+        self.unawaited: dict[int, Operation[Any]] = {}
+        """What the body has called, and not yet awaited, by number."""
         self.executing: dict[Key, StepOp[Any]] = {}
         self.receivers: dict[Key, Receiver] = {}
         self.timers = Timers()
@@ -63,12 +97,12 @@ class Desk:
         self.cancelling = False
         """Whether the body is being told that its instance is cancelled."""
         self.linger_until: float | None = None
-        self.asked: deque[Op[Any]] = deque()
-        self.settled: deque[tuple[Entry, int]] = deque()
-        self.skipped: set[Key] = set()
+        self.asked: deque[Op[Any]] = NOTHING
+        self.settled: deque[tuple[Entry, int]] = NOTHING
+        self.skipped: dict[Key, None] = NO_KEYS
         self.silent = False
         """Whether nobody is to hear of what the body does: it is a rehearsal."""
-        self.removed: set[Key] = set()
+        self.removed: dict[Key, None] = NO_KEYS
         """Scopes with a name of which the code says that it is no more."""
         self.is_verified = bool(journal.kept)
         """Whether all that is under way was asked for, or will be in its turn."""
@@ -86,7 +120,7 @@ class Desk:
         op = self.waiting.pop(entry.key, None)
         if op is None:
             if entry.key in self.skipped:
-                self.skipped.discard(entry.key)
+                del self.skipped[entry.key]
                 return
             vouched = self._is_vouched_for(entry, scopes=True)
             if vouched or self.is_removed(entry.key):
@@ -179,7 +213,7 @@ class Desk:
             )
             self.violate(error)
             raise error
-        if self.is_removed(op.key):
+        if self.removed and self.is_removed(op.key):
             error = BodyError(
                 f"{show(op.path)} is asked for where ctx.removed says that it is no "
                 "more: give the new operation another name"
@@ -198,7 +232,13 @@ class Desk:
         if op.at_once:
             op.enter(self.run)
         if entry is None or not entry.is_done or op.key in self.journal.kept:
-            self.asked.append(op)
+            self.line_up(op)
+
+    def line_up(self, op: Op[Any]) -> None:
+        """Let an operation begin, or go on, in its turn."""
+        if self.asked is NOTHING:
+            self.asked = deque()
+        self.asked.append(op)
 
     def drop(self, op: Op[Any]) -> None:
         """Let go of an operation that the body waits for no longer, if it did."""
@@ -210,9 +250,10 @@ class Desk:
             return
         entry = self.journal.entries.get(op.key)
         if entry is not None and "n" in entry.data and not entry.delivered:
-            self.skipped.add(op.key)
+            self.skipped = self.skipped or {}
+            self.skipped[op.key] = None
         else:
-            with self.journal.change():
+            with self.journal.wholeness:
                 op.abandon(self.run)
 
     def timer_set(self, timer: BodyTimer) -> None:
@@ -249,7 +290,7 @@ class Desk:
             return
         kept = self.journal.kept.get(op.key)
         if kept is not None and op.takes_kept:
-            self.settled.append((self.journal.record_again(kept), 0))
+            self.land(self.journal.record_again(kept))
         else:
             self.journal.kept.pop(op.key, None)
             op.begin(self.run)
@@ -268,13 +309,22 @@ class Desk:
     def complete(self, op: Op[Any], **fields: Any) -> None:
         """Record an operation as done; its result need not be durable first."""
         entry = self.journal.record(op.path, "completed", key=op.key, **fields)
-        self.settled.append((entry, 0))
+        self.land(entry)
+
+    def land(self, entry: Entry, needed: int = 0) -> None:
+        """Let a completion reach the body in its turn, once that change is durable."""
+        if self.settled is NOTHING:
+            self.settled = deque()
+        self.settled.append((entry, needed))
 
     def settle(self, entry: Entry, durability: Durability) -> None:
         """Let a recorded completion reach the body in its turn."""
-        needed = self.journal.mark if durability == "step" else 0
-        self.settled.append((entry, needed))
-        self.flusher.urgent |= durability == "behind"
+        if durability == "step":
+            self.land(entry, self.journal.lines.mark)
+            return
+        self.land(entry)
+        if durability == "behind":
+            self.flusher.urgent = True
 
     def post(self, to: str, id_: str, name: str, posted: Posted, at: float) -> None:
         """Let a message go out with the next flush."""

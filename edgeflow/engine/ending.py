@@ -149,7 +149,7 @@ def passed_over(run: Run) -> BodyError | None:
 def _leftovers(run: Run) -> BodyError | None:
     """Say which operations a body that returned has not awaited, if any."""
     if run.unawaited:
-        names = ", ".join(sorted(operation.name for operation in run.unawaited))
+        names = ", ".join(sorted(each.name for each in run.unawaited.values()))
         return BodyError(
             f"the body returned without awaiting {names}: await every operation"
         )
@@ -213,7 +213,7 @@ def leave_body(run: Run) -> None:
     run.journal.kept.clear()
     run.timers = Timers()
     run.flusher.close_gates()
-    run.body = make_loop(run, run.body.now)
+    run.body = make_loop(run, run.body.now, run.journal.start["birth"])
 
 
 def _returned(task: asyncio.Task[Any]) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from edgeflow.engine.scope import Key, Path, key_of
+from edgeflow.late import dataclass
 
 UNDER_WAY = frozenset({"retrying", "started", "called", "open"})
 
@@ -45,27 +45,38 @@ class Entry:
         return int(data["n"] if "n" in data else data["after"])
 
 
+# Empty for most instances, and replaced where something is put into it.
+NO_SURVIVORS: dict[Key, Entry] = {}
+NO_TURNS: dict[Key, dict[int, dict[Key, None]]] = {}
+NO_NUMBERS: dict[Key, int] = {}
+
+
 class Entries(dict[Key, Entry]):
     """All entries by their identity."""
+
+    __slots__ = ("_current", "_turns", "pending", "survivors")
 
     def __init__(self) -> None:
         """Start empty."""
         super().__init__()
         self.pending: dict[Key, Entry] = {}
         """Those that are under way."""
-        self.survivors: dict[Key, Entry] = {}
+        self.survivors: dict[Key, Entry] = NO_SURVIVORS
         """Those of pruned turns that an undo may need."""
-        self._turns: dict[Key, dict[int, dict[Key, None]]] = {}
-        self._current: dict[Key, int] = {}
+        self._turns: dict[Key, dict[int, dict[Key, None]]] = NO_TURNS
+        self._current: dict[Key, int] = NO_NUMBERS
         """The last turn of each loop, once it was asked for."""
 
     def put(self, entry: Entry) -> None:
         """Add an entry, or replace the one with its identity."""
         self[entry.key] = entry
-        if entry.status in UNDER_WAY:
+        if entry.data["status"] in UNDER_WAY:
             self.pending[entry.key] = entry
-        else:
+        elif self.pending:
             self.pending.pop(entry.key, None)
+        if len(entry.path) == 1:
+            return  # in no loop
+        self._turns = self._turns or {}
         for loop, turn in turns_of(entry.path):
             of_loop = self._turns.setdefault(loop, {})
             of_loop.setdefault(turn, {})[entry.key] = None
@@ -102,7 +113,7 @@ class Entries(dict[Key, Entry]):
             for key in list(of_loop[turn]):
                 entry = self[key]
                 if "undo" in entry.data or entry.kind == "undo":
-                    self.survivors[key] = entry
+                    self._survive(entry)
                     self._unlist(entry)  # the next pruning need not look at it
                 else:
                     gone.append(key)
@@ -110,15 +121,19 @@ class Entries(dict[Key, Entry]):
             self.drop(key)
         return gone
 
+    def _survive(self, entry: Entry) -> None:
+        self.survivors = self.survivors or {}
+        self.survivors[entry.key] = entry
+
     def find_survivors(self) -> None:
         """Tell again what was left by prunings that a snapshot does not speak of."""
-        for key, entry in self.items():
+        for entry in self.values():
             if "undo" not in entry.data and entry.kind != "undo":
                 continue
             for loop, turn in turns_of(entry.path):
                 known = (*loop, "turn", turn) in self
                 if not known and turn < self.current_turn(loop):
-                    self.survivors[key] = entry
+                    self._survive(entry)
         for entry in self.survivors.values():
             self._unlist(entry)
 
@@ -130,6 +145,7 @@ class Entries(dict[Key, Entry]):
     def current_turn(self, loop: Key) -> int:
         """Give the number of the turn that a loop is in, from 0 on."""
         if loop not in self._current:
+            self._current = self._current or {}
             self._current[loop] = max(self.begun(loop), default=0)
         return self._current[loop]
 

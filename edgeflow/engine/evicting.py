@@ -41,8 +41,8 @@ class Eviction:
             return True
         if run.clock.now() >= self.cut_at:
             self._cut()
-        if run.journal.dirty:
-            run.flusher.flush()
+        if run.journal.dirty and run.flusher.flush():
+            run.advance_soon()
         return False
 
     def _cut(self) -> None:

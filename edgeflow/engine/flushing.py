@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgeflow.engine import children
 from edgeflow.engine.committing import resolve
+from edgeflow.engine.eager import start
+from edgeflow.engine.queues import NOTHING, put
 from edgeflow.errors import EdgeflowError, Fenced, StoreUnavailable
 from edgeflow.events import Event, EventKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections import deque
+    from collections.abc import Callable, Coroutine, Sequence
 
     from edgeflow.engine.children import Birth, Met
-    from edgeflow.engine.composing import Taken
     from edgeflow.engine.run import Run
     from edgeflow.store import Envelope
 
-    Landed: TypeAlias = tuple[Sequence[Envelope], Sequence[Met]]
+    Sent: TypeAlias = Sequence[Envelope]
+    Writing: TypeAlias = Coroutine[Any, Any, Sent]
 
 
 class Flusher:
     """Writes the journal of one run, keeps its lease, and tells who waits for it."""
+
+    __slots__ = (
+        "_clock",
+        "_dirty_since",
+        "_events",
+        "_flight",
+        "_gates",
+        "_host",
+        "_journal",
+        "_met",
+        "_outsiders",
+        "_renew_at",
+        "_renewal",
+        "_rests",
+        "_run",
+        "_settings",
+        "_until",
+        "urgent",
+    )
 
     def __init__(self, run: Run) -> None:
         """Flush for `run`."""
@@ -34,7 +55,7 @@ class Flusher:
         self._settings = run.settings
         self._clock = run.clock
         self._host = asyncio.get_running_loop()
-        self._flight: asyncio.Task[Landed] | None = None
+        self._flight: asyncio.Task[Sent] | None = None
         self._renewal: asyncio.Task[bool] | None = None
         self._renew_at = 0.0
         self._rests = False
@@ -43,9 +64,11 @@ class Flusher:
         """When the lease is over, in s since the epoch."""
         self.hold(self._settings.lease)
         self._dirty_since: float | None = None
-        self._gates: deque[tuple[int, Callable[[], None]]] = deque()
-        self._events: deque[tuple[int, Event]] = deque()
-        self._outsiders: list[tuple[int, asyncio.Future[None]]] = []
+        self._gates: deque[tuple[int, Callable[[], None]]] = NOTHING
+        self._events: deque[tuple[int, Event]] = NOTHING
+        self._met: Sequence[Met] = ()
+        """Children that the flight has created, or found."""
+        self._outsiders: Sequence[tuple[int, asyncio.Future[None]]] = ()
 
     # --- what waits for a flush -------------------------------------------------
 
@@ -55,18 +78,23 @@ class Flusher:
         return self._flight is not None or self._renewal is not None
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether one is to begin in the background, and can."""
+        return self.urgent and self._flight is None and self._journal.dirty
+
+    @property
     def overfull(self) -> bool:
         """Whether so much is dirty that the body must wait."""
         return self._journal.dirty_bytes > self._settings.max_dirty_bytes
 
     def when_durable(self, mark: int, then: Callable[[], None]) -> None:
         """Call `then`, in the run's turn, once change `mark` is durable."""
-        self._gates.append((mark, then))
+        self._gates = put(self._gates, (mark, then))
 
     def written(self, mark: int) -> asyncio.Future[None]:
         """Give what ends once change `mark` is durable, for those outside the run."""
         waiter = self._host.create_future()
-        self._outsiders.append((mark, waiter))
+        self._outsiders = (*self._outsiders, (mark, waiter))
         return waiter
 
     @property
@@ -94,39 +122,57 @@ class Flusher:
             at=self._journal.now,
             **details,
         )
-        self._events.append((self._journal.mark, event))
+        self._events = put(self._events, (self._journal.mark, event))
 
     def tell(self) -> None:
         """Tell observers of what is durable by now."""
         while self._events and self._events[0][0] <= self._journal.durable:
             self._settings.observers.tell(self._events.popleft()[1])
 
+    def shrink(self) -> None:
+        """Take no room for what is not there."""
+        self._gates = self._gates or NOTHING
+        self._events = self._events or NOTHING
+
     # --- flushing -----------------------------------------------------------------
 
-    def flush(self) -> None:
-        """Begin a flush, unless one is in flight: then its end begins the next."""
+    def flush(self) -> bool:
+        """Begin a flush, unless one is in flight: then its end begins the next.
+
+        True: it was written at once. Else the run is advanced when it is.
+        """
         if self._flight is not None:
-            return
-        rest = self._run.rest_now()
+            return False
+        rest, now = self._run.rest_now(), self._clock.now()
         self.urgent = False
         self._dirty_since = None
-        self.hold(rest.lease)
+        self._renew_at, self._until = now + rest.lease / 2, now + rest.lease
         self._rests, self._run.borrowed = rest.resting, False
         try:
             taken = self._journal.take(rest)
         except Exception as error:  # of a codec, say
             self._fail(error)
-            return
-        births = children.owed(self._journal)
-        self._flight = self._host.create_task(self._write(taken, births))
-        self._flight.add_done_callback(self._landed)
+            return False
+        work = self._journal.write(taken)
+        if self._journal.births:
+            work = self._bear(work, children.owed(self._journal))
+        flight = start(work, self._host)
+        if flight.done():
+            return self._land(flight)
+        self._flight = flight
+        flight.add_done_callback(self._landed)
+        return False
 
-    async def _write(self, taken: Taken, births: Sequence[Birth]) -> Landed:
-        sends = await self._journal.write(taken)
-        return sends, await children.create(self._journal, births)
+    async def _bear(self, writing: Writing, births: Sequence[Birth]) -> Sent:
+        sends = await writing
+        self._met = await children.create(self._journal, births)
+        return sends
 
-    def flush_if_due(self) -> None:
-        """Flush while code runs, if somebody waits, or much or long enough is dirty."""
+    def flush_if_due(self) -> bool:
+        """Flush while code runs, if somebody waits, or much or long enough is dirty.
+
+        True: it was written at once.
+        """
         needed = bool(self._gates and self._gates[0][0] > self._journal.durable)
         if not self._journal.dirty:
             self._dirty_since = None
@@ -140,25 +186,36 @@ class Flusher:
                 self._dirty_since = now
             old = now - self._dirty_since >= self._settings.max_dirty_age
             needed = needed or self.urgent or old or self.overfull
-        if needed:
-            self.flush()
+        return needed and self.flush()
 
-    def _landed(self, task: asyncio.Task[Landed]) -> None:
+    def _landed(self, flight: asyncio.Task[Sent]) -> None:
         self._flight = None
-        run = self._run
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is None:
-            sends, births = task.result()
-            for message in sends:
-                self._settings.sent(message.to)
-            children.announce(run, births)
-            self.tell()
-            for mark, waiter in self._outsiders:
-                if mark <= self._journal.durable:
-                    resolve(waiter)
-            run.advance()
-        else:
+        if self._land(flight):
+            self._run.advance()
+
+    def _land(self, flight: asyncio.Task[Sent]) -> bool:
+        """Tell who waits for it; False: it could not be written."""
+        error = asyncio.CancelledError() if flight.cancelled() else flight.exception()
+        if error is not None:
             self._fail(error)
+            return False
+        for message in flight.result():
+            self._settings.sent(message.to)
+        if self._met:
+            met, self._met = self._met, ()
+            children.announce(self._run, met)
+        if self._events:
+            self.tell()
+        if self._outsiders:
+            self._tell_outsiders()
+        return True
+
+    def _tell_outsiders(self) -> None:
+        durable = self._journal.durable
+        for mark, waiter in self._outsiders:
+            if mark <= durable:
+                resolve(waiter)
+        self._outsiders = tuple(it for it in self._outsiders if it[0] > durable)
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, EdgeflowError):

@@ -8,11 +8,11 @@ never acknowledged are passed over for good; then the records.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from zlib import crc32
 
 from edgeflow.errors import JournalDamaged, Undecodable
+from edgeflow.late import dataclass
 from edgeflow.values import dumps, loads
 
 if TYPE_CHECKING:
@@ -84,18 +84,19 @@ def build(
     header: dict[str, Any], lines: Sequence[bytes], limit: int, codec: Codec
 ) -> tuple[bytes, ...]:
     """Make the frames of one flush: one, or several if it outgrows `limit` bytes."""
-    groups = list(_split(lines, limit - HEADER_ROOM))
+    room = limit - HEADER_ROOM
+    is_small = sum(map(len, lines)) + len(lines) <= room
+    groups = [lines] if is_small else list(_split(lines, room))
     frames: list[bytes] = []
-    for index, group in enumerate(groups, start=1):
-        full: dict[str, Any] = {"part": [index, len(groups)], **header}
-        rest = b"\n".join([dumps(full), *group])
-        seal: dict[str, Any] = {
-            "edgeflow": FORMAT,
-            "size": len(rest),
-            "crc": crc32(rest),
-        }
-        frames.append(codec.encode(dumps(seal) + b"\n" + rest))
+    for at, group in enumerate(groups, start=1):
+        header["part"] = [at, len(groups)]
+        frames.append(codec.encode(_sealed(dumps(header), group)))
     return tuple(frames)
+
+
+def _sealed(header: bytes, lines: Sequence[bytes]) -> bytes:
+    rest = b"\n".join((header, *lines))
+    return b'%b"size":%d,"crc":%d}\n%b' % (BEGIN, len(rest), crc32(rest), rest)
 
 
 def _split(lines: Iterable[bytes], limit: int) -> Iterator[list[bytes]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from edgeflow.engine.frames import parse
+from edgeflow.late import dataclass
 from edgeflow.values import dumps
 
 if TYPE_CHECKING:
@@ -109,6 +109,17 @@ class Receiver(Protocol):
 class Mailbox:
     """The inbox of a run: read when it is needed, and again when something arrived."""
 
+    __slots__ = (
+        "_again",
+        "_fetch",
+        "_inbox",
+        "_instance",
+        "_is_old",
+        "_look",
+        "_wiring",
+        "has_news",
+    )
+
     def __init__(self, wiring: Wiring, instance: str, inbox: Inbox | None) -> None:
         """Begin with what is known; None: nothing was read yet."""
         self._wiring = wiring
@@ -136,6 +147,10 @@ class Mailbox:
     async def _read(self) -> None:
         with self._wiring.clock.busy():
             unread = await self._wiring.store.unread(self._instance)
+        self.refresh(unread)
+
+    def refresh(self, unread: Sequence[Envelope]) -> None:
+        """Take over what the store holds."""
         if self._inbox is None:
             self._inbox = Inbox(())
         self._inbox.refresh(unread)
@@ -185,6 +200,10 @@ class Mailbox:
         """Have it read again before anything is taken: nobody listened meanwhile."""
         self._is_old = True
 
+    def forget(self) -> None:
+        """Keep nothing: it is read again before anything is taken."""
+        self._inbox = None
+
     def visible_at(self, names: Iterable[str]) -> float | None:
         """Tell when the next known message under these names can be received."""
         return None if self._inbox is None else self._inbox.visible_at(names)
@@ -193,14 +212,16 @@ class Mailbox:
 class Inbox:
     """Unread messages of one instance, as far as this process knows them."""
 
+    __slots__ = ("_messages", "_taken")
+
     def __init__(self, messages: Iterable[Envelope]) -> None:
         """Hold messages in order of arrival."""
         self._messages = {message.id: message for message in messages}
-        self._taken: set[str] = set()
+        self._taken: dict[str, None] = {}
 
     def refresh(self, messages: Sequence[Envelope]) -> None:
         """Take over what the store holds, but for what was taken here."""
-        self._taken.intersection_update([message.id for message in messages])
+        self._taken = {m.id: None for m in messages if m.id in self._taken}
         self._messages = {m.id: m for m in messages if m.id not in self._taken}
 
     def take(self, names: Sequence[str], limit: int, now: float) -> list[Envelope]:
@@ -213,7 +234,7 @@ class Inbox:
                     break
         for message in found:
             del self._messages[message.id]
-            self._taken.add(message.id)
+            self._taken[message.id] = None
         return found
 
     def visible_at(self, names: Iterable[str]) -> float | None:

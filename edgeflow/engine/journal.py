@@ -11,23 +11,25 @@ same commit; if it fails for good the run is given up, and the journal with it.
 
 from __future__ import annotations
 
-import time
 from base64 import b64encode
-from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import frames
 from edgeflow.engine.arming import Net
 from edgeflow.engine.committing import Committer
-from edgeflow.engine.composing import Outbox, Place, alarms_of, compose
+from edgeflow.engine.composing import NO_OUTBOX, Outbox, Place, alarms_of, compose
 from edgeflow.engine.entries import Entries, Entry
 from edgeflow.engine.lines import LineKey, Lines, outbox_key
+from edgeflow.engine.queues import NOTHING
 from edgeflow.engine.scope import Key, Path, key_of, show, stable_id
+from edgeflow.engine.wholeness import Wholeness
 from edgeflow.errors import ValueTooLarge
 from edgeflow.values import dumps, loads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections import deque
+    from collections.abc import Iterable, Mapping, Sequence
 
     from edgeflow.engine.composing import Rest, Taken
     from edgeflow.engine.wiring import Wiring
@@ -45,13 +47,50 @@ SINGLE = {
 }
 """The records of which there is one, each an attribute of the journal."""
 
-RESCUES = 20
-RESCUE_PAUSE = 0.002
-"""How often, and how many seconds apart, a thread looks for a moment of rest."""
+# What of a journal is mostly empty, and replaced where it is filled: a dict of its own
+# for each would double what an instance at rest takes.
+NO_RECORD: Mapping[str, Any] = MappingProxyType({})
+NO_ENTRIES: dict[Key, Entry] = {}
+NO_ENVELOPES: dict[LineKey, Envelope] = {}
+NO_BIRTHS: dict[str, dict[str, Any]] = {}
 
 
 class Journal:
     """Entries, state and status of one instance, and how they become durable."""
+
+    __slots__ = (
+        "_committer",
+        "births",
+        "cancel",
+        "checkpoint",
+        "completions",
+        "deaths",
+        "durable",
+        "end",
+        "entries",
+        "generation",
+        "header",
+        "in_flight",
+        "instance",
+        "kept",
+        "lines",
+        "max_value",
+        "now",
+        "outbox",
+        "prev",
+        "progress",
+        "recovered",
+        "replay",
+        "seq",
+        "start",
+        "state",
+        "token",
+        "undelivered",
+        "undo",
+        "wholeness",
+        "wiring",
+        "written",
+    )
 
     def __init__(self, wiring: Wiring, instance: str, token: bytes) -> None:
         """Make an empty journal; `token` is what this owner will write with."""
@@ -59,23 +98,21 @@ class Journal:
         self.instance = instance
         self.token = token
         self.entries = Entries()
-        self.kept: dict[Key, Entry] = {}
+        self.kept: dict[Key, Entry] = NO_ENTRIES
         """Outcomes from before a recovery: handed out when they are asked for."""
         self.state: dict[str, bytes] = {}
         """Committed or about to be; replaced, never changed, so drafts can keep it."""
-        self.start: dict[str, Any] = {}
+        self.start = NO_RECORD
         self.progress: Any = None
-        self.end: dict[str, Any] = {}
-        self.cancel: dict[str, Any] = {}
-        self.undo: dict[str, Any] = {}
+        self.end = self.cancel = self.undo = NO_RECORD
         self.checkpoint = 0
         """Completions up to this one are not undone any more."""
         self.generation = 0
         """How often entries were forgotten, to be made anew under other keys."""
         self.recovered = 0
         """Completions up to this one are kept: they have lost their order."""
-        self.header: dict[str, Any] = {}
-        self.replay: deque[Entry] = deque()
+        self.header = NO_RECORD
+        self.replay: deque[Entry] = NOTHING
         """Recorded completions, not yet handed out, in their order."""
         self.now = 0.0
         """The time recorded last: it never goes back."""
@@ -87,16 +124,13 @@ class Journal:
         self.completions = 0
         """How many completions were recorded."""
         self.prev = 0
-        self.is_whole = True
-        """Whether the engine is not in the middle of a change: for a thread to see."""
-        self.turns = 0
-        """How often that changed."""
+        self.wholeness = Wholeness()
         self.in_flight: Commit | None = None
         """What is being written, and may be written by now."""
-        self._outbox = Outbox()
-        self.undelivered: dict[LineKey, Envelope] = {}
+        self.outbox = NO_OUTBOX
+        self.undelivered: dict[LineKey, Envelope] = NO_ENVELOPES
         """Sent, but not with the commit: to be delivered before they are forgotten."""
-        self.births: dict[str, dict[str, Any]] = {}
+        self.births: dict[str, dict[str, Any]] = NO_BIRTHS
         """Children to be created once their births are durable, by the birth's id."""
         self._committer = Committer(wiring.store, wiring.clock, instance)
         limits = wiring.store.limits
@@ -115,17 +149,12 @@ class Journal:
 
     # --- changes ----------------------------------------------------------
 
-    def change(self) -> Change:
-        """Mark changes that are durable together or not at all."""
-        return Change(self, is_whole=False)
-
-    def lent(self) -> Change:
-        """Mark, within a change, where code of others runs, and may be stuck."""
-        return Change(self, is_whole=True)
-
-    def tick(self) -> float:
+    def tick(self, now: float | None = None) -> float:
         """Move the recorded time on to the clock's, never back; give it."""
-        self.now = max(self.now, self.wiring.clock.now())
+        if now is None:
+            now = self.wiring.clock.now()
+        if now > self.now:  # noqa: PLR1730  max() takes as long as all else here
+            self.now = now
         return self.now
 
     def record(
@@ -135,6 +164,7 @@ class Journal:
         *,
         key: Key,
         completion: bool = True,
+        now: float | None = None,
         **fields: Any,
     ) -> Entry:
         """Set the one record of an operation; a completion takes the next number.
@@ -151,7 +181,7 @@ class Journal:
         generation = self.generation if known is None else known.data.get("g", 0)
         if generation:
             data["g"] = generation
-        data["at"] = self.tick()
+        data["at"] = self.tick(now)
         data.update(fields)
         return self._enter(key, path, data)
 
@@ -166,8 +196,9 @@ class Journal:
 
     def _enter(self, key: Key, path: Path, data: dict[str, Any]) -> Entry:
         self._put(key, data)
-        self.completions += "n" in data
-        entry = Entry(key, path, data, self.mark)
+        if "n" in data:
+            self.completions += 1
+        entry = Entry(key, path, data, self.lines.mark)
         self.entries.put(entry)
         return entry
 
@@ -236,10 +267,12 @@ class Journal:
 
     def send(self, message: Envelope) -> None:
         """Let a message go with the next flush."""
-        self._outbox.sends.append(message)
+        self.outbox = self.outbox or Outbox()
+        self.outbox.sends.append(message)
         self.lines.bytes += len(message.body)
         if not self.wiring.store.limits.joins_sends:
             key = outbox_key(message.to, message.id)
+            self.undelivered = self.undelivered or {}
             self.undelivered[key] = message
             body = b64encode(message.body).decode()
             record: dict[str, Any] = {"outbox": message.id, "to": message.to}
@@ -248,6 +281,7 @@ class Journal:
 
     def bear(self, birth: str, record: dict[str, Any]) -> None:
         """Let a child be created after the next flush; until then it does not rest."""
+        self.births = self.births or {}
         self.births[birth] = record
         self._put(("birth", birth, None), {"birth": birth, **record})
 
@@ -267,11 +301,13 @@ class Journal:
 
     def acknowledge(self, message_id: str) -> None:
         """Let a message leave the inbox with the next flush."""
-        self._outbox.acks.append(message_id)
+        self.outbox = self.outbox or Outbox()
+        self.outbox.acks.append(message_id)
 
     def restore(self, message_id: str, body: bytes) -> None:
         """Let a consumed message be unread again with the next flush."""
-        self._outbox.restored[message_id] = body
+        self.outbox = self.outbox or Outbox()
+        self.outbox.restored[message_id] = body
 
     def _put(self, key: LineKey, data: dict[str, Any]) -> None:
         line = dumps(data)
@@ -301,7 +337,7 @@ class Journal:
 
     @property
     def dirty(self) -> bool:
-        return bool(self.lines or self._outbox.sends or self._outbox.acks)
+        return bool(self.lines or self.outbox)
 
     async def flush(self, rest: Rest, *, opens: bool = False) -> Sequence[Envelope]:
         """Write everything that is dirty, and how the instance rests, in one commit.
@@ -317,11 +353,14 @@ class Journal:
     async def write(self, taken: Taken) -> Sequence[Envelope]:
         """Write what was taken; see `flush`."""
         commit, rest, mark, owed = taken
-        size = sum(map(len, commit.frames))
-        net = Net(self.wiring, alarms_of(self.instance, commit, rest))
-        await net.spread()
-        await self._committer.commit(commit, owed)
-        with self.change():
+        net = None
+        if self.wiring.arm is not None:
+            net = Net(self.wiring, alarms_of(self.instance, commit, rest))
+            await net.spread()
+        joined = await self._committer.commit(commit)
+        if owed:
+            await self._committer.deliver(owed, joined)
+        with self.wholeness:
             for message in owed:
                 key = outbox_key(message.to, message.id)
                 del self.undelivered[key]
@@ -330,8 +369,9 @@ class Journal:
             self.prev = self.seq = commit.last
             self.in_flight = None
             self.durable, self.written = mark, rest
-        self.lines.wrote(size, snapshot=commit.snapshot)
-        await net.tighten()
+        self.lines.wrote(sum(map(len, commit.frames)), snapshot=commit.snapshot)
+        if net is not None:
+            await net.tighten()
         return commit.sends
 
     def take(self, rest: Rest, *, opens: bool = False) -> Taken:
@@ -348,50 +388,11 @@ class Journal:
             opens=opens,
             snapshot=snapshot,
         )
-        with self.change():
-            outbox, self._outbox = self._outbox, Outbox()
+        with self.wholeness:
+            outbox = self.outbox
+            if outbox:
+                self.outbox = NO_OUTBOX
             lines = self.lines.take(snapshot=snapshot)
             commit = compose(self, rest, lines, outbox, place)
             self.in_flight = commit
         return commit, rest, self.mark, list(self.undelivered.values())
-
-    def rescued(self, rest: Rest) -> list[Commit]:
-        """Give the commits that the store lacks; nothing is taken.
-
-        For a thread, while the event loop is stuck in code of others, or slow: the
-        one in flight, which may be written, and one of what is dirty. None, if the
-        engine is caught in the middle of a change: that is done again later.
-        """
-        for _ in range(RESCUES):
-            turns, mark, flying = self.turns, self.mark, self.in_flight
-            lines, outbox = self.lines.dirty(), self._outbox.copy()
-            place = Place(
-                after=self.seq if flying is None else flying.last,
-                prev=self.prev if flying is None else flying.last,
-                deaths=0 if lines else self.deaths + 1,
-            )
-            commit = compose(self, rest, lines, outbox, place)
-            if self.is_whole and (turns, mark) == (self.turns, self.mark):
-                return [commit] if flying is None else [flying, commit]
-            time.sleep(RESCUE_PAUSE)
-        return []
-
-
-class Change:
-    """Says, while it is entered, whether a journal is being changed; may be nested."""
-
-    __slots__ = ("_before", "_is_whole", "_journal")
-
-    def __init__(self, journal: Journal, *, is_whole: bool) -> None:
-        """Say of `journal` that it is, or is not, whole."""
-        self._journal = journal
-        self._is_whole = is_whole
-        self._before = True
-
-    def __enter__(self) -> None:
-        self._before, self._journal.is_whole = self._journal.is_whole, self._is_whole
-        self._journal.turns += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._journal.is_whole = self._before
-        self._journal.turns += 1

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.engine import opening
+from edgeflow.engine import cancelling, opening
 from edgeflow.engine.composing import Rest
 from edgeflow.engine.forgetting import Forgotten, position
 from edgeflow.engine.inbox import Posted
@@ -52,7 +52,7 @@ async def cancel(worker: Worker, instance: str) -> bool:
     if run is not None and run.resting is None:
         if run.journal.cancel or run.journal.undo:
             return False
-        run.cancel()
+        cancelling.cancel(run)
         try:
             if run.journal.cancel:
                 return await _made_durable(worker, run)

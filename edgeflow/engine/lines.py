@@ -14,7 +14,7 @@ LineKey: TypeAlias = Key | tuple[str, str, None] | str
 """An entry's identity, ("state", key, None), or the name of a single record."""
 
 
-SNAPSHOT_FLOOR = 64 * 1024
+SNAPSHOT_FLOOR = 8 * 1024
 """Bytes of frames below which no snapshot is worth its writing."""
 
 
@@ -23,8 +23,24 @@ def outbox_key(to: str, message: str) -> LineKey:
     return "outbox", to, message
 
 
+# Empty, and replaced where something is put into them.
+NO_LINES: dict[LineKey, bytes] = {}
+NO_KEYS: dict[LineKey, None] = {}
+
+
 class Lines:
     """One JSON record a line, encoded when it is set."""
+
+    __slots__ = (
+        "_all",
+        "_dirty",
+        "_fresh",
+        "_room",
+        "_since_snapshot",
+        "_snapshot_size",
+        "bytes",
+        "mark",
+    )
 
     def __init__(self, room: int) -> None:
         """Make snapshots of at most `room` bytes."""
@@ -33,8 +49,8 @@ class Lines:
         self.mark = 0
         """How many changes there were."""
         self._all: dict[LineKey, bytes] = {}
-        self._dirty: dict[LineKey, bytes] = {}
-        self._fresh: set[LineKey] = set()
+        self._dirty: dict[LineKey, bytes] = NO_LINES
+        self._fresh: dict[LineKey, None] = NO_KEYS
         """What was never written, not even in an older form."""
         self._room = room
         self._since_snapshot = 0
@@ -55,13 +71,23 @@ class Lines:
     def set(self, key: LineKey, line: bytes) -> None:
         """Make a line count, and dirty."""
         if key not in self._all:
-            self._fresh.add(key)
+            self._fresh = self._fresh or {}
+            self._fresh[key] = None
         self._all[key] = line
-        self.note(key, line)
+        if self._dirty:
+            self._dirty.pop(key, None)  # as in `note`: a call of it takes as long
+        else:
+            self._dirty = {}
+        self._dirty[key] = line
+        self.mark += 1
+        self.bytes += len(line)
 
     def note(self, key: LineKey, line: bytes) -> None:
         """Let a line be written that no snapshot needs: it says what is no more."""
-        self._dirty.pop(key, None)  # a new line comes after what it speaks of
+        if self._dirty:
+            self._dirty.pop(key, None)  # a new line comes after what it speaks of
+        else:
+            self._dirty = {}
         self._dirty[key] = line
         self.mark += 1
         self.bytes += len(line)
@@ -71,7 +97,7 @@ class Lines:
         self._all.pop(key, None)
         self._dirty.pop(key, None)
         written = key not in self._fresh
-        self._fresh.discard(key)
+        self._fresh.pop(key, None)
         return written
 
     def is_new(self, key: LineKey) -> bool:
@@ -89,9 +115,9 @@ class Lines:
 
     def take(self, *, snapshot: bool) -> list[bytes]:
         """Take what is to be written: what is dirty, or all that counts."""
-        dirty, self._dirty = self._dirty, {}
+        dirty, self._dirty = self._dirty, NO_LINES
         self.bytes = 0
-        self._fresh.clear()
+        self._fresh = NO_KEYS
         return list((self._all if snapshot else dirty).values())
 
     def dirty(self) -> list[bytes]:

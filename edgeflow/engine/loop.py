@@ -13,9 +13,9 @@ import asyncio
 import logging
 import sys
 import weakref
-from collections import deque
-from itertools import count
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from zlib import crc32
 
 from edgeflow.engine.order import BodyTask, started_together
 from edgeflow.engine.scope import scope
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("edgeflow")
 
+FEW_TASKS = 16
+"""References to tasks, dead or alive, that are not worth a look."""
 SPIN_LIMIT = 2_000_000
 """Callbacks without a moment of rest after which a body is said to spin."""
 
@@ -108,19 +110,58 @@ class BodyTimer(asyncio.TimerHandle):
         self.body.enqueue(self)
 
 
+class BodyHandle(asyncio.Handle):
+    """A call of the body's loop; that of asyncio keeps what only debugging needs."""
+
+    __slots__ = ()
+
+    def __init__(  # pyright: ignore[reportMissingSuperCall]  # that is what it spares
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: BodyLoop,
+        context: Context | None,
+    ) -> None:
+        """Call back in this context, or in the one of now."""
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+
 class BodyLoop(asyncio.AbstractEventLoop):
     """One body's loop; `owner` is the run that it belongs to."""
 
-    def __init__(self, owner: LoopOwner, now: float) -> None:
-        """Start at `now`, the time recorded last, in seconds since the epoch."""
+    __slots__ = (
+        "_early",
+        "_most_tasks",
+        "_number",
+        "_task_factory",
+        "_tasks",
+        "closing",
+        "now",
+        "owner",
+        "ready",
+    )
+
+    def __init__(self, owner: LoopOwner, now: float, first: int) -> None:
+        """Start at `now`, the time recorded last, in seconds since the epoch.
+
+        `first` is the number of the first task, which is its hash.
+        """
         self.owner = owner
         self.now = now
-        self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._tasks: list[weakref.ref[asyncio.Task[Any]]] = []
+        self._most_tasks = FEW_TASKS
         self.closing = False
-        self._ready: deque[asyncio.Handle] = deque()
+        self.ready: list[asyncio.Handle] = []
+        """What is to be run."""
         self._task_factory: Any = None
-        self._numbers = count()
-        self._early: dict[Coroutine[Any, Any, Any], BodyTask] = {}
+        self._number = first
+        self._early: dict[Coroutine[Any, Any, Any], BodyTask] | None = None
         """Tasks that `as_completed` has yet to ask for."""
 
     def run_until_idle(self) -> None:
@@ -129,20 +170,25 @@ class BodyLoop(asyncio.AbstractEventLoop):
         Raises:
             BodyError: if the body never comes to rest.
         """
-        ready = self._ready
-        if not ready:
-            return
         host = asyncio._get_running_loop()  # noqa: SLF001  as every maker of loops does
         hooks = sys.get_asyncgen_hooks()
+        left = SPIN_LIMIT
         asyncio._set_running_loop(self)  # noqa: SLF001  as every maker of loops does
         sys.set_asyncgen_hooks(None, self._close_generator)
         try:
-            for _ in range(SPIN_LIMIT):
-                if not ready:
-                    return
-                handle = ready.popleft()
-                if not handle.cancelled():
-                    handle._run()  # noqa: SLF001  as every maker of loops does
+            while self.ready and left > 0:
+                batch, self.ready = self.ready, []
+                left -= len(batch)
+                at = 0
+                try:
+                    for at, handle in enumerate(batch, start=1):  # noqa: B007  used below
+                        if not handle._cancelled:  # noqa: SLF001  as above, and quick
+                            handle._run()  # noqa: SLF001  as every maker of loops does
+                except BaseException:
+                    self.ready[:0] = batch[at:]
+                    raise
+            if not self.ready:
+                return
         finally:
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(host)  # noqa: SLF001  as every maker of loops does
@@ -175,8 +221,8 @@ class BodyLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
+        handle = BodyHandle(callback, args, self, context)
+        self.ready.append(handle)
         return handle
 
     def call_soon_threadsafe(  # type: ignore[override]  # typeshed's *Ts say no more than Any
@@ -213,7 +259,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     def enqueue(self, handle: asyncio.Handle) -> None:
         """Let a handle run in the next turn."""
-        self._ready.append(handle)
+        self.ready.append(handle)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         if isinstance(handle, BodyTimer):
@@ -229,7 +275,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Task[Any]:
         if self._task_factory is not None:
             task: asyncio.Task[Any] = self._task_factory(self, coro, **options)
-            self.tasks.add(task)
+            self._note(task)
             return task
         if not self._early:
             try:
@@ -237,15 +283,29 @@ class BodyLoop(asyncio.AbstractEventLoop):
             except BodyError as error:
                 self.owner.violate(error)
                 raise
+            if len(together) == 1:
+                return self._new_task(coro, options)
             self._early = {each: self._new_task(each, options) for each in together}
         return self._early.pop(coro, None) or self._new_task(coro, options)
 
     def _new_task(
         self, coro: Coroutine[Any, Any, Any], options: dict[str, Any]
     ) -> BodyTask:
-        task = BodyTask(coro, number=next(self._numbers), loop=self, **options)
-        self.tasks.add(task)
+        task = BodyTask(coro, number=self._number, loop=self, **options)
+        self._number += 1
+        self._note(task)
         return task
+
+    def _note(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.append(weakref.ref(task))
+        if len(self._tasks) > self._most_tasks:
+            self._tasks = [ref for ref in self._tasks if ref() is not None]
+            self._most_tasks = FEW_TASKS + 2 * len(self._tasks)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """The tasks that somebody holds, the oldest first."""
+        return [task for ref in self._tasks if (task := ref()) is not None]
 
     def get_task_factory(self) -> Any:
         return self._task_factory
@@ -286,9 +346,14 @@ class BodyLoop(asyncio.AbstractEventLoop):
             self.create_task(agen.aclose())
 
 
-def make_loop(owner: LoopOwner, now: float) -> BodyLoop:
-    """Make the loop of a run that starts at `now`, in s since the epoch."""
-    return BodyLoop(owner, now)  # type: ignore[abstract]  # REFUSED defines the rest
+def make_loop(owner: LoopOwner, now: float, seed: str) -> BodyLoop:
+    """Make the loop of a run that starts at `now`, in s since the epoch.
+
+    `seed` is the instance's own: asyncio keeps the tasks of all loops in one set, so
+    that those of many instances must not have the same few hashes.
+    """
+    first = crc32(seed.encode()) << 20
+    return BodyLoop(owner, now, first)  # type: ignore[abstract]  # REFUSED has the rest
 
 
 def _refusal(name: str, doing: str) -> Callable[..., asyncio.Future[Any]]:

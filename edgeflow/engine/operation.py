@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from edgeflow.engine.scope import Key, Path, key_of, scope
 from edgeflow.errors import BodyError, ValueRefused
@@ -30,7 +30,7 @@ class Op(Generic[T]):
     takes_kept: ClassVar[bool] = True
     """Whether an outcome that was kept over a recovery is enough for it."""
 
-    __slots__ = ("future", "key", "name", "path", "since")
+    __slots__ = ("future", "key", "name", "path")
 
     def __init__(self, run: Run, name: str, path: Path | None = None) -> None:
         """Take the next identity of this name in the current scope, or `path`."""
@@ -42,8 +42,6 @@ class Op(Generic[T]):
             self.key: Key = (*where.key, name, ordinal)
         else:
             self.path, self.key = path, key_of(path)
-        self.since = run.body.time()
-        """When it was asked for, in s since the epoch: the same on replay."""
         self.future: asyncio.Future[T] = run.body.create_future()
 
     def enter(self, run: Run) -> None:
@@ -122,8 +120,9 @@ class Operation(Coroutine[object, object, T]):
         self._make = make
         self._unused = unused
         self._generator: Generator[Any, Any, T] | None = None
-        self._number = next(run.numbers)
-        run.unawaited.add(self)
+        self._number = run.number
+        run.number += 1
+        run.unawaited[self._number] = self
 
     def __hash__(self) -> int:
         return self._number  # sets of operations are walked alike on replay
@@ -151,7 +150,7 @@ class Operation(Coroutine[object, object, T]):
         return self._generator.throw(*error)
 
     def _put_away(self) -> None:
-        self.run.unawaited.discard(self)
+        self.run.unawaited.pop(self._number, None)
         if self._unused is not None:
             self._unused()
             self._unused = None
@@ -163,11 +162,12 @@ class Operation(Coroutine[object, object, T]):
 
     def _run(self) -> Generator[Any, Any, T]:
         run = self.run
-        run.unawaited.discard(self)
+        run.unawaited.pop(self._number, None)
         try:
             if not run.check_open():
                 yield from run.body.create_future()
             op = self._make()
+            self._make = _begun  # what it was made of takes no room while it waits
             run.ask(op)
         except BaseException:
             self._put_away()
@@ -176,4 +176,9 @@ class Operation(Coroutine[object, object, T]):
         try:
             return (yield from op.future)
         finally:
-            run.drop(op)
+            if run.waiting.get(op.key) is op:
+                run.drop(op)
+
+
+def _begun() -> NoReturn:
+    raise RuntimeError("an operation begins once")

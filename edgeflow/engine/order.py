@@ -28,6 +28,8 @@ _DEPTH = 5
 class BodyTask(asyncio.Task[Any]):
     """A task of a body: the number of its creation is its hash."""
 
+    __slots__ = ("_number",)
+
     def __init__(
         self, coro: Coroutine[Any, Any, Any], *, number: int, **options: Any
     ) -> None:

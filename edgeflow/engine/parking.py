@@ -6,13 +6,15 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from edgeflow.engine.inbox import Inbox
+from edgeflow.store import Resumes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from edgeflow.clock import Alarm
     from edgeflow.engine.run import Run
     from edgeflow.engine.wiring import Wiring
+    from edgeflow.store import Envelope
 
 
 class Parking:
@@ -26,6 +28,8 @@ class Parking:
         self._clock = wiring.clock
         self._places = places
         self._wake = wake
+        self.resumes = wiring.store if isinstance(wiring.store, Resumes) else None
+        """The store, if it has the power to resume."""
         self._runs: OrderedDict[str, tuple[Run, Alarm | None]] = OrderedDict()
 
     def park(self, run: Run) -> list[Run]:
@@ -55,6 +59,15 @@ class Parking:
             unread = await self._wiring.store.unread(run.id)
         visible = Inbox(unread).visible_at(rest.awaiting)
         return visible is not None and visible <= self._clock.now()
+
+    async def resume(self, run: Run, lease: float) -> Sequence[Envelope] | None:
+        """Take the lease of a run, and read its inbox, at once; None: it is lost."""
+        store = self.resumes
+        if store is None:
+            return None
+        now, token, worker = self._clock.now(), run.journal.token, self._wiring.worker
+        with self._clock.busy():
+            return await store.resume(run.id, token, now, lease, worker)
 
     async def renew(self, run: Run, lease: float) -> bool:
         """Take the lease of a run again, or with 0 give it back; False: it is lost."""

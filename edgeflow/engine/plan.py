@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine.inbox import shown
 from edgeflow.engine.opening import error_of, undo_errors_of
 from edgeflow.engine.settings import Body
+from edgeflow.late import dataclass, replace
 from edgeflow.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from edgeflow.engine import frames
 from edgeflow.engine.entries import Entry
 from edgeflow.engine.journal import SINGLE, Journal
 from edgeflow.engine.lines import outbox_key
+from edgeflow.engine.queues import put
 from edgeflow.engine.scope import Path, key_of
 from edgeflow.errors import JournalDamaged
 from edgeflow.store import Envelope, Loaded
@@ -42,9 +43,10 @@ def load(wiring: Wiring, loaded: Loaded, token: bytes) -> Journal:
         if journal.entries.is_past(entry):
             continue
         if entry.data["n"] <= journal.recovered:
+            journal.kept = journal.kept or {}
             journal.kept[entry.key] = entry
         else:
-            journal.replay.append(entry)
+            journal.replay = put(journal.replay, entry)
     return journal
 
 
@@ -92,6 +94,7 @@ def _forget(journal: Journal, data: dict[str, Any], _line: bytes) -> None:
 def _take_birth(journal: Journal, data: dict[str, Any], line: bytes) -> None:
     birth = data.pop("birth")
     if data:
+        journal.births = journal.births or {}
         journal.births[birth] = data
         journal.lines.loaded(("birth", birth, None), line)
     else:
@@ -104,6 +107,7 @@ def _take_send(journal: Journal, data: dict[str, Any], line: bytes) -> None:
     key = outbox_key(to, id_)
     if "body" in data:
         body = b64decode(data["body"])
+        journal.undelivered = journal.undelivered or {}
         journal.undelivered[key] = Envelope(to, id_, data["name"], body, data["at"])
         journal.lines.loaded(key, line)
     else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeflow.engine import children
 from edgeflow.engine.composing import Rest
 from edgeflow.errors import BodyError
+from edgeflow.late import replace
 
 if TYPE_CHECKING:
     from edgeflow.engine.run import Run
@@ -20,9 +20,9 @@ def rest_of(run: Run) -> Rest:
     Raises:
         BodyError: if it waits for something that can never happen.
     """
-    now = run.clock.now()
     if run.is_busy:
         return at_work(run)
+    now = run.clock.now()
     idle: Status = "undoing" if run.journal.undo else "suspended"
     names = awaited(run)
     every = names_of(run)
@@ -45,8 +45,10 @@ def rest_of(run: Run) -> Rest:
 def at_work(run: Run) -> Rest:
     """Say that code of the instance runs, or that it owes something to others."""
     busy: Status = "undoing" if run.journal.undo else "running"
-    now, lease = run.clock.now(), run.settings.lease
-    return Rest(busy, due=now, lease=lease, resting=False)
+    written, lease = run.journal.written, run.settings.lease
+    if written is None or written.resting or written.due is None:
+        return Rest(busy, due=run.clock.now(), lease=lease, resting=False)
+    return Rest(busy, due=written.due, lease=lease, resting=False)  # stores keep it so
 
 
 def cut_off(run: Run) -> Rest:
@@ -66,6 +68,8 @@ def leave(run: Run, written: Rest, until: float) -> Rest | None:
     if now < until and not is_due:
         return None
     run.borrowed |= now < until
+    if wake_at == written.wake_at:
+        return written
     return replace(written, wake_at=wake_at)
 
 

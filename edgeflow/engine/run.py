@@ -13,34 +13,56 @@ import logging
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.engine import children, ending, resting
+from edgeflow.engine import cancelling, children, ending, listening, resting
 from edgeflow.engine.desk import Desk
 from edgeflow.engine.evicting import HEED_SECONDS, Eviction
 from edgeflow.engine.failures import info
 from edgeflow.engine.flushing import Flusher
 from edgeflow.engine.inbox import Inbox, Mailbox, shown
 from edgeflow.engine.loop import make_loop
+from edgeflow.engine.pacing import Pace
+from edgeflow.engine.queues import NOTHING
 from edgeflow.engine.scope import scope
 from edgeflow.engine.undo import undo_all
-from edgeflow.errors import BodyError, DefinitionError, StoreUnavailable, ValueRefused
+from edgeflow.errors import BodyError, DefinitionError, ValueRefused
 from edgeflow.store import TERMINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from edgeflow.clock import Alarm
     from edgeflow.engine.composing import Rest
     from edgeflow.engine.journal import Journal
     from edgeflow.engine.settings import Body, Settings
+    from edgeflow.store import Envelope
 
 log = logging.getLogger("edgeflow")
 
-REPLAY_SLICE = 256
-"""Deliveries after which a long replay lets the host's loop breathe."""
+SLICE = 256
+"""Deliveries of a replay after which the host's loop may turn."""
+BEGIN_COST = 64
+"""How many of them the beginning of a live operation counts for."""
 
 
 class Run(Desk):
     """One instance in this process, under a token of its own."""
+
+    __slots__ = (
+        "_begin",
+        "_ending",
+        "_rested",
+        "borrowed",
+        "encode_output",
+        "eviction",
+        "failure",
+        "find_undo",
+        "host",
+        "is_cancelled",
+        "mailbox",
+        "pace",
+        "resting",
+        "task",
+        "was_interrupted",
+    )
 
     def __init__(
         self,
@@ -59,7 +81,7 @@ class Run(Desk):
         self.mailbox = Mailbox(journal.wiring, self.id, inbox)
         self.encode_output = body.encode_output
         self.find_undo = body.find_undo
-        self.body = make_loop(self, journal.start["at"])
+        self.body = make_loop(self, journal.start["at"], journal.start["birth"])
         self.failure: BaseException | None = None
         """Why the run was given up: Fenced, StoreUnavailable."""
         self.resting: Rest | None = None
@@ -68,26 +90,27 @@ class Run(Desk):
         """Whether the lease was taken without a flush that would give it back."""
         self._begin = body.begin
         self._rested = rested
-        self._host = asyncio.get_running_loop()
+        self.host = asyncio.get_running_loop()
         self.flusher = Flusher(self)
         self.task: asyncio.Task[Any] | None = None
         self._ending: Rest | None = None
         self.eviction: Eviction | None = None
         self.was_interrupted = False
         """Whether ^C was felt in the body: that is nothing that the body did."""
-        self._is_cancelled = bool(journal.cancel)
+        self.is_cancelled = bool(journal.cancel)
         """Whether it is durable that the instance is to be cancelled."""
-        self._alarm: Alarm | None = None
+        self.pace = Pace(self)
 
     # --- the heart ------------------------------------------------------------
 
     def advance(self) -> None:
         """Do all that can be done now. Call it from a plain callback of the host."""
+        self.pace.begun()
         if self.over:
             return
         try:
             try:
-                with self.journal.change():
+                with self.journal.wholeness:
                     self._turn()
             except (BodyError, DefinitionError, ValueRefused) as error:
                 if isinstance(error, ValueRefused):
@@ -102,11 +125,11 @@ class Run(Desk):
             log.exception("%s: the engine failed", self)
             self.give_up(error)
         if not self.over:
-            self._set_alarm()
+            self.pace.set()
 
     def advance_soon(self) -> None:
         """Have `advance` called from a callback of its own."""
-        self._host.call_soon(self.advance)
+        self.pace.soon()
 
     def _turn(self) -> None:  # noqa: C901, PLR0911, PLR0912  one decision after the other, in one place
         self.resting = None
@@ -115,9 +138,15 @@ class Run(Desk):
             if known and not self.journal.undo:
                 return self._end()  # its body is not entered (any more)
             self.task = self._start()
-        for _ in range(REPLAY_SLICE):
-            with self.journal.lent():
-                self.body.run_until_idle()
+        left, wholeness = SLICE, self.journal.wholeness
+        while left > 0 and not self.over:
+            left -= 1
+            if self.body.ready:
+                depth = wholeness.lend()
+                try:
+                    self.body.run_until_idle()
+                finally:
+                    wholeness.take_back(depth)
             if self.was_interrupted:
                 return self._stop()
             if self._ending or self.violation or (self.task and self.task.done()):
@@ -126,42 +155,48 @@ class Run(Desk):
                 self.deliver(self.journal.replay.popleft())
             elif self.cancelling:
                 return self._end()  # whatever the body still waits for
-            elif self._is_cancelled:
-                self._cancel_body()
-            elif self.stopping:
+            elif self.is_cancelled:
+                cancelling.cancel_body(self)
+            elif self.eviction is not None:
                 return self._stop()
             elif self.mailbox.has_news and children.heed(self):
                 continue
-            elif self.asked and not self._is_doomed:  # the history is verified
-                self.begin(self.next_asked())
+            elif self.asked and not (self.journal.cancel and not self.journal.undo):
+                left -= BEGIN_COST
+                if self.is_verified and not self.journal.kept:
+                    op = self.asked.popleft()
+                    if self.waiting.get(op.key) is op:
+                        op.begin(self)
+                else:
+                    self.begin(self.next_asked())
             elif gate := self.flusher.open_gate():
                 gate()
             elif self.settled:
                 if self.settled[0][1] > self.journal.durable or self.flusher.overfull:
-                    return self.flusher.flush()
-                self.deliver(self.settled.popleft()[0])
+                    if not self.flusher.flush():
+                        return None
+                else:
+                    self.deliver(self.settled.popleft()[0])
             elif self.flusher.is_held and (self._receive() or self._reach_time()):
                 continue
             elif self.journal.births and not self.executing:
-                return self.flusher.flush()
+                if not self.flusher.flush():
+                    return None
             elif self.is_busy or self.mailbox.is_fetching:
                 self.linger_until = None
-                return self.flusher.flush_if_due()
+                if not self.flusher.flush_if_due():
+                    return None
             else:
                 return self._suspend()
-        self.advance_soon()
+        if not self.over:
+            self.advance_soon()
         return None
-
-    @property
-    def _is_doomed(self) -> bool:
-        """Whether the body begins nothing more: its cancellation is being written."""
-        return bool(self.journal.cancel) and not self.journal.undo
 
     def _start(self) -> asyncio.Task[Any]:
         begin = self._begin
         if self.journal.undo:
             ending.leave_body(self)
-            self._is_cancelled, begin = False, undo_all
+            self.is_cancelled, begin = False, undo_all
         context = copy_context()
         context.run(scope.set, self.root)
         return self.body.create_task(begin(self), context=context)
@@ -173,7 +208,7 @@ class Run(Desk):
             messages = self.mailbox.take(op.names, op.limit, now)
             if messages is None:
                 if not self.mailbox.is_fetching:
-                    self.fetch()
+                    listening.fetch(self)
                 return False
             if messages:
                 op.arrived(self, messages)
@@ -198,7 +233,7 @@ class Run(Desk):
             going = resting.leave(self, written, let_go_at)
             if going is not None and written.stays:  # nobody is asked to wake it
                 self.linger_until = self.clock.now()
-                self.flusher.flush()
+                self._flush()
             elif going is not None:
                 self._come_to_rest(going)
             return
@@ -228,7 +263,7 @@ class Run(Desk):
         """Record how the instance ended, flush it, and only then say so."""
         if self._ending is None:
             if self.journal.births and not self.violation:
-                self.flusher.flush()  # who has ended is never due again
+                self._flush()  # who has ended is never due again
                 return
             self._ending = ending.conclude(self, self.task)
             ending.stop_steps(self)
@@ -247,12 +282,20 @@ class Run(Desk):
             return False
         if self.journal.dirty or self.journal.written != rest:
             self.journal.deaths = deaths
-            self.flusher.flush()
+            self._flush()
             return False
         return True
 
+    def _flush(self) -> None:
+        """Flush, and then go on."""
+        if self.flusher.flush():
+            self.advance_soon()
+
     def _come_to_rest(self, rest: Rest) -> None:
         self.resting = rest
+        self.asked = self.settled = self.journal.replay = NOTHING
+        self.unawaited = {**self.unawaited}  # an emptied dict keeps its room
+        self.executing = {**self.executing}
         if rest.status == "suspended":
             awaiting = shown(rest.awaiting)
             self.emit("suspended", wake_at=rest.wake_at, awaiting=awaiting)
@@ -260,6 +303,8 @@ class Run(Desk):
             error = self.journal.end.get("error")
             self.emit(rest.status, error=info(error) if error else None)
         self.flusher.tell()
+        self.flusher.shrink()
+        self.mailbox.forget()
         self._rested(self)
 
     def rest_now(self, *, stuck: bool = False) -> Rest:
@@ -284,15 +329,19 @@ class Run(Desk):
         kept = self.settled or self.stopping or fetching
         return not kept and self.flusher.is_held
 
-    def resume(self) -> None:
-        """Go on after a rest, in this process, without replay, under a new lease."""
+    def resume(self, unread: Sequence[Envelope] | None) -> None:
+        """Go on after a rest, without replay; `unread` None: read the inbox first."""
         self.borrowed = True
         self.flusher.hold(self.settings.lease)
         self.resting = None
         self.linger_until = None
+        if unread is not None:
+            self.mailbox.refresh(unread)
+            self.advance_soon()
+            return
         self.mailbox.outdate()
         if self.receivers or children.cancel_name(self.journal):
-            self.fetch()
+            listening.fetch(self)
         self.advance_soon()
 
     @property
@@ -302,42 +351,6 @@ class Run(Desk):
         return rest is not None and (
             rest.status in TERMINAL or rest.status == "blocked"
         )
-
-    # --- the inbox ------------------------------------------------------------------
-
-    def fetch(self) -> None:
-        """Read the inbox again: something arrived, or it was never read."""
-        if not self.over and self.resting is None:
-            self.mailbox.fetch(self._fetched)
-
-    def _look(self) -> None:
-        """Read the inbox just in case; if that fails the next look will do."""
-        if not self.over and self.resting is None:
-            self.mailbox.fetch(lambda _: self.advance())
-
-    def _fetched(self, error: BaseException | None) -> None:
-        if error is not None:
-            self.give_up(StoreUnavailable(f"{self}: its inbox: {error}"))
-        self.advance()
-
-    # --- cancellation ---------------------------------------------------------------
-
-    def cancel(self) -> None:
-        """Record that the instance is to end as cancelled; then tell the body."""
-        if self.over or self._ending or self.journal.cancel or self.journal.undo:
-            return
-        now = self.journal.tick()
-        self.journal.set_record("cancel", {"at": now, "from": "running"})
-        self.flusher.when_durable(self.journal.mark, self._accept_cancel)
-        self.advance_soon()
-
-    def _accept_cancel(self) -> None:
-        self._is_cancelled = True
-
-    def _cancel_body(self) -> None:
-        self.cancelling = True
-        if self.task is not None:
-            self.task.cancel()
 
     # --- eviction and the end -------------------------------------------------------
 
@@ -355,14 +368,14 @@ class Run(Desk):
         self.advance_soon()
 
     @property
+    def is_ending(self) -> bool:
+        """Whether it is recorded how it ends."""
+        return self._ending is not None
+
+    @property
     def stopping(self) -> bool:
         """Whether it is to rest before its time."""
         return self.eviction is not None
-
-    @property
-    def refuses_steps(self) -> bool:
-        """Whether no step may start any more."""
-        return self.over or self.stopping
 
     def give_up(self, error: BaseException) -> None:
         """End the run without another write: what is dirty is dropped."""
@@ -376,24 +389,7 @@ class Run(Desk):
         if self.over:
             return
         self.over = self.body.closing = True
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self.pace.stop()
         self.mailbox.close()
         ending.stop_steps(self)
-        self._host.call_soon(ending.close_body, self)
-
-    # --- time -----------------------------------------------------------------------
-
-    def _set_alarm(self) -> None:
-        """Have `advance` called when the next thing can happen by time alone."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if self.resting is None and self._ending is None:
-            if self.executing:
-                self.flusher.keep_lease()
-                if resting.names_of(self):
-                    self.mailbox.expect(self.settings.poll, self._look)
-            when = resting.next_time(self)
-            if when is not None:
-                self._alarm = self.clock.call_at(when, self.advance)
+        self.host.call_soon(ending.close_body, self)

@@ -8,11 +8,12 @@ tuple (name, ordinal, name, ordinal, …), outermost first; as a path, a list of
 from __future__ import annotations
 
 from contextvars import ContextVar
-from hashlib import sha256
-from random import Random
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from edgeflow.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from random import Random
 
 Key: TypeAlias = tuple[str | int, ...]
 Segment: TypeAlias = tuple[str, str, int | str]
@@ -76,6 +77,8 @@ class Scope:
     def random(self) -> Random:
         """Give a generator that is the same on every replay of this scope."""
         if self._random is None:
+            from random import Random  # noqa: PLC0415  costly
+
             self._random = Random(f"{self.seed}{self.key}")  # noqa: S311  to be repeatable is the point
         return self._random
 
@@ -96,6 +99,8 @@ def show(path: Path) -> str:
 
 def stable_id(*parts: object) -> str:
     """Give an id that is the same in every process and differs for other parts."""
+    from hashlib import sha256  # noqa: PLC0415  costly
+
     return sha256(repr(parts).encode()).hexdigest()[:32]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,18 +11,27 @@ if TYPE_CHECKING:
     from edgeflow.engine.scope import Key
 
 
+# Empty, and replaced by who sets a time.
+NO_TIMES: list[tuple[float, int, Key]] = []
+NO_CALLS: dict[Key, tuple[int, Callable[[], None]]] = {}
+
+
 class Timers:
     """At most one time for each key, the earliest first; ties by age."""
 
+    __slots__ = ("_age", "_heap", "_live")
+
     def __init__(self) -> None:
         """Start empty."""
-        self._heap: list[tuple[float, int, Key]] = []
-        self._live: dict[Key, tuple[int, Callable[[], None]]] = {}
-        self._ages = count()
+        self._heap: list[tuple[float, int, Key]] = NO_TIMES
+        self._live: dict[Key, tuple[int, Callable[[], None]]] = NO_CALLS
+        self._age = 0
 
     def set(self, key: Key, when: float, callback: Callable[[], None]) -> None:
         """Have `callback` called at `when`, in s since the epoch."""
-        age = next(self._ages)
+        age = self._age = self._age + 1
+        if self._heap is NO_TIMES:
+            self._heap, self._live = [], {}
         self._live[key] = (age, callback)
         heappush(self._heap, (when, age, key))
         if len(self._heap) > 2 * len(self._live) + 64:

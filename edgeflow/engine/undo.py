@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgeflow.engine.ops.step import StepOp, StepOptions
 from edgeflow.engine.scope import show
 from edgeflow.errors import BodyError, DefinitionError, StepError, ValueRefused
+from edgeflow.late import dataclass, replace
 from edgeflow.retry import Retry
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class UndoOp(StepOp[Any]):
         super().__init__(
             run,
             options,
-            lambda: function(value()),
+            lambda: lambda: function(value()),
             undo.result(),
             plain=undo.plain,
             path=(*entry.path, (KIND, undo.name.partition(":")[2], 0)),

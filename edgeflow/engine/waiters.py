@@ -35,12 +35,14 @@ class Waiters:
         finally:
             waiters.remove(waiter)
 
-    def answer(self, instance: str, answer: Outcome[Any] | BaseException) -> None:
-        """Let all who wait by now have an outcome, or an error."""
-        for waiter in self._waiting.pop(instance, []):
+    def answer(self, instance: str, answer: Outcome[Any] | BaseException) -> bool:
+        """Let all who wait by now have an outcome, or an error; False: nobody does."""
+        waiters = self._waiting.pop(instance, [])
+        for waiter in waiters:
             if waiter.done():
                 continue
             if isinstance(answer, BaseException):
                 waiter.set_exception(answer)
             else:
                 waiter.set_result(answer)
+        return bool(waiters)

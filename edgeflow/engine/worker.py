@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.engine import opening
+from edgeflow.engine import eager, listening, opening
 from edgeflow.engine.arming import arm_at
 from edgeflow.engine.attending import Attendance
 from edgeflow.engine.bells import Bells
@@ -24,6 +24,7 @@ from edgeflow.engine.retention import Retention
 from edgeflow.engine.run import Run
 from edgeflow.engine.scope import show
 from edgeflow.engine.waiters import Waiters
+from edgeflow.engine.waking import wake
 from edgeflow.errors import (
     BodyError,
     EdgeflowError,
@@ -64,6 +65,8 @@ class Worker:
         self.attendance = Attendance(self)
         self.retention = Retention(wiring, plan.keep_finished)
         self.due = Due(self)
+        self.rung: set[str] = set()
+        """What has something to do, by what this process knows, and is not driven."""
         self._draining = False
         self.is_shut = False
         """Whether the process ends, so that nothing is run any more."""
@@ -127,13 +130,15 @@ class Worker:
         self.check_open(instance)
         await self.openings.created(instance)
         began, run = self._clock.now(), self.runs.get(instance)
+        if run is None and (heard := self.attendance.heard(instance)):
+            return heard
         if run is None:
             load = self._load(instance, take_over=take_over)
             found = await self.openings.share(instance, load)
             if isinstance(found, Outcome):
                 return found
             run = found
-        elif run.resting is not None and not await self._wake(run):
+        elif run.resting is not None and not await wake(self, run):
             if not run.over:
                 return self.plan.outcome_of(run)
             return await self.drive(instance, deadline, take_over=take_over)
@@ -162,11 +167,12 @@ class Worker:
         if run is None or run.over or self._draining:
             return
         if run.resting is None:
-            run.fetch()
-        elif self.serving:
+            listening.fetch(run)
+        elif self.serving and not self.parking.resumes:
             self.poller.look_soon()  # it may be another process's by now
         elif self._keeps(run):
-            self.spawn_drive(name, take_over=False)
+            self.rung.add(name)
+            self._spawn(self._go_on(run))
 
     # --- opening and resuming ---------------------------------------------------
 
@@ -203,23 +209,6 @@ class Worker:
         self.runs[run.id] = run
         asyncio.get_running_loop().call_soon(run.advance)
         return run
-
-    async def _wake(self, run: Run) -> bool:
-        """Resume a run that has something to do; False: it has not, or is lost."""
-        is_due = run.id in self.due.claimed  # that was looked into
-        if not is_due and not await self.parking.has_cause(run):
-            return run.resting is None and not run.over
-        ours = await self.parking.renew(run, self.plan.lease)
-        if run.over and ours:  # dropped meanwhile: others may run it at once
-            await self.parking.renew(run, 0.0)
-        if run.over or run.resting is None:
-            return not run.over
-        if not ours:
-            self.drop(run)
-            return False
-        self.parking.leave(run)
-        run.resume()
-        return True
 
     # --- rest ---------------------------------------------------------------------
 
@@ -268,6 +257,7 @@ class Worker:
 
     def _forget(self, run: Run) -> None:
         self.parking.leave(run)
+        self.rung.discard(run.id)
         if self.runs.get(run.id) is run:
             del self.runs[run.id]
 
@@ -285,7 +275,8 @@ class Worker:
         return await self._waiters.wait(run.id)
 
     def _answer(self, instance: str, answer: Outcome[Any] | BaseException) -> None:
-        self._waiters.answer(instance, answer)
+        if not self._waiters.answer(instance, answer) and instance not in self.runs:
+            self.attendance.keep(instance, answer)
         self.bells.ring(instance)
 
     # --- serving ------------------------------------------------------------------
@@ -349,10 +340,21 @@ class Worker:
             self.poller.room()  # it may have ended without a run that rested
         return None
 
+    async def _go_on(self, run: Run) -> None:
+        """Let a run go on that is kept here, or drive its instance anew."""
+        try:
+            woken = await wake(self, run)
+        except StoreError as error:
+            log.warning("instance %r goes on elsewhere or later: %s", run.id, error)
+        else:
+            if not woken and run.over:
+                await self.drive_quietly(run.id, take_over=False)
+
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = eager.start(work, asyncio.get_running_loop())
+        if not task.done():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     # --- the end --------------------------------------------------------------------
 

@@ -102,9 +102,13 @@ class Doing:
             value = None
             if workflow.takes_input and action.body is not None:
                 value = workflow.input_converter().decode(action.body)
-            instance = await start(
-                self._worker, workflow, value, action.id, "attach", run=True
-            )
+            try:
+                instance = await start(
+                    self._worker, workflow, value, action.id, "attach", run=True
+                )
+            except asyncio.CancelledError:  # it may run by now
+                await to_the_end(self._worker.attendance.leave(action.id))
+                raise
         outcome = await self._drive(instance)
         output = None
         if outcome.status == "completed" and outcome.error is None:

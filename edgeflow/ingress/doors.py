@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from edgeflow.platform import Request
 
 DOORS = (
-    (re.compile(r"/?"), {"POST"}, "trigger"),
-    (re.compile(r"/run-due/?"), {"GET", "POST"}, "run_due"),
-    (re.compile(r"(?s:/instances/(.+)/messages/([^/]+))"), {"POST"}, "send"),
-    (re.compile(r"(?s:/instances/(.+)/wake)"), {"POST"}, "wake"),
-    (re.compile(r"(?s:/instances/(.+))"), {"GET", "HEAD"}, "look"),
+    (r"/?", {"POST"}, "trigger"),
+    (r"/run-due/?", {"GET", "POST"}, "run_due"),
+    (r"(?s:/instances/(.+)/messages/([^/]+))", {"POST"}, "send"),
+    (r"(?s:/instances/(.+)/wake)", {"POST"}, "wake"),
+    (r"(?s:/instances/(.+))", {"GET", "HEAD"}, "look"),
 )
 """Below the prefix: path, methods, and what it asks for; the first that fits holds.
 
@@ -40,7 +40,7 @@ def trigger_of(request: Request, prefix: str) -> Any:
     if path != prefix and not path.startswith(f"{prefix}/"):
         return None
     for pattern, methods, asks in DOORS:
-        found = pattern.fullmatch(path[len(prefix) :])
+        found = re.fullmatch(pattern, path[len(prefix) :])
         if found is None:
             continue
         if request.method not in methods:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 import logging
-from dataclasses import replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.ingress.refusing import FORBIDDEN, Refused
+from edgeflow.late import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from edgeflow.engine.scope import checked_message, stable_id
@@ -16,6 +15,7 @@ from edgeflow.ingress.refusing import (
     TOO_LARGE,
     Refused,
 )
+from edgeflow.late import dataclass, replace
 from edgeflow.platform import DOOR, Action, Alarm, Request
 from edgeflow.starting import new_id
 from edgeflow.values import loads

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import types
 import typing
@@ -27,7 +26,6 @@ from edgeflow.values.hints import (
     substitute,
 )
 from edgeflow.values.lazy import text_kind
-from edgeflow.values.models import model
 from edgeflow.values.tables import table
 from edgeflow.values.unions import union
 
@@ -168,6 +166,8 @@ class Builder:
         if scalars.is_enum(cls):
             return scalars.enum(cls)
         if library_of(cls):
+            from edgeflow.values.models import model  # noqa: PLC0415  not needed by everyone
+
             return model(annotation, cls)
         if is_namedtuple(cls) or has_fields(cls):
             return self._recursive(annotation, lambda: self._record(cls, args))
@@ -207,8 +207,7 @@ class Builder:
             return self._open[key]
         self._open[key] = forward = _forward(name_of(annotation))
         codec = build()
-        for field in dataclasses.fields(Codec):
-            setattr(forward, field.name, getattr(codec, field.name))
+        forward.become(codec)
         return codec
 
     def _record(self, cls: type, args: Args) -> Codec:

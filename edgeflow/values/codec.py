@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgeflow.values.forms import Anything
@@ -19,27 +18,64 @@ Encode: TypeAlias = Callable[[Any, int], Json]
 Decode: TypeAlias = Callable[[Json], Any]
 """Takes a plain value. Raises: Fault."""
 
+Unchanged: TypeAlias = Callable[[Collection[Any]], bool]
+"""Says of several values, quickly, that `encode` gives each as it is."""
 
-@dataclass(slots=True)
+
 class Codec:
     """Both directions for one annotation."""
 
-    name: str
-    """The annotation, as an error names it."""
-    encode: Encode
-    decode: Decode
-    form: Form
-    """The JSON that `encode` can give."""
-    types: tuple[type, ...] = ()
-    """The run-time types of the values that it is made for."""
-    also: tuple[type, ...] = ()
-    """Kinds of JSON that `decode` takes although `encode` never gives them."""
-    plain: bool = False
-    """True if `decode` gives back the JSON as it is."""
-    members: tuple[Codec, ...] = ()
-    """Of a union."""
+    __slots__ = (
+        "also",
+        "decode",
+        "encode",
+        "form",
+        "members",
+        "name",
+        "plain",
+        "same",
+        "types",
+        "unchanged",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        encode: Encode,
+        decode: Decode,
+        form: Form,
+        *,
+        types: tuple[type, ...] = (),
+        also: tuple[type, ...] = (),
+        plain: bool = False,
+        same: frozenset[type] = frozenset(),
+        unchanged: Unchanged | None = None,
+    ) -> None:
+        self.name = name
+        """The annotation, as an error names it."""
+        self.encode: Encode = encode
+        self.decode: Decode = decode
+        self.form = form
+        """The JSON that `encode` can give."""
+        self.types = types
+        """The run-time types of the values that it is made for."""
+        self.also = also
+        """Kinds of JSON that `decode` takes although `encode` never gives them."""
+        self.plain = plain
+        """True if `decode` gives back the JSON as it is."""
+        self.same = same
+        """Kinds of JSON of which `decode` gives back the very value."""
+        self.unchanged = unchanged
+        """None, or False of some values, leaves it to `encode`."""
+        self.members: tuple[Codec, ...] = ()
+        """Of a union."""
 
     @property
     def is_any(self) -> bool:
         """True without an annotation; some models may be any JSON, but as models."""
         return self.plain and isinstance(self.form, Anything)
+
+    def become(self, other: Codec) -> None:
+        """Be the same as the other one."""
+        for name in Codec.__slots__:
+            setattr(self, name, getattr(other, name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from edgeflow.errors import DefinitionError
 from edgeflow.values.codec import Codec
@@ -34,21 +34,12 @@ def array(name: str, item: Codec, accepts: tuple[type, ...], build: type) -> Cod
         raise DefinitionError(
             f"{name}: a set cannot hold what {item.name} comes back as; use a tuple"
         )
-    ordered = _ordered(item)
-
-    def encode(value: Collection[object], depth: int) -> Json:
-        if not isinstance(value, accepts):
-            raise mismatch(name, value)
-        if depth >= MAX_DEPTH:
-            raise too_deep()
-        if isinstance(value, set | frozenset):
-            return _encode_set(value, item, depth + 1)
-        return ordered(value, depth)
+    read = _reader(item)
 
     def decode(value: Json) -> object:
         if type(value) is not list:
             raise mismatch(name, value)
-        items = _each(item.decode, value)
+        items = read(value)
         try:
             return items if build is list else build(items)
         except TypeError as error:
@@ -56,7 +47,7 @@ def array(name: str, item: Codec, accepts: tuple[type, ...], build: type) -> Cod
 
     return Codec(
         name=name,
-        encode=encode,
+        encode=_encode_array(name, item, accepts),
         decode=decode,
         form=Array(build, (item.form,)),
         types=accepts,
@@ -71,29 +62,36 @@ def _may_hash(item: Codec) -> bool:
     )
 
 
-def _each(convert: Callable[[Any], Any], values: Collection[Any]) -> list[Any]:
-    items: list[Any] = []
-    try:
-        for value in values:
-            items.append(convert(value))  # noqa: PERF401  the hot path; faults need the index
-    except Fault as fault:
-        fault.at(len(items))
-        raise
-    return items
+def _encode_array(name: str, item: Codec, accepts: tuple[type, ...]) -> Encode:
+    usual = accepts[0]
+    ordered = encode_list if item.is_any else _ordered(item)
+    has_sets = not _SETS.isdisjoint(accepts)
+
+    def encode(value: Collection[object], depth: int) -> Json:
+        if type(value) is not usual and not isinstance(value, accepts):
+            raise mismatch(name, value)
+        if depth >= MAX_DEPTH:
+            raise too_deep()
+        if has_sets and isinstance(value, (set, frozenset)):
+            return _encode_set(value, item, depth + 1)
+        return ordered(value, depth)
+
+    return encode
 
 
 def _ordered(item: Codec) -> Encode:
     """Return the encoder of items in their order."""
-    if item.is_any:
-        return encode_list
-    encode_item = item.encode
+    unchanged = item.unchanged
 
     def encode(value: Collection[object], depth: int) -> Json:
+        if unchanged and unchanged(value):
+            return cast("list[Json]", [*value])
         depth += 1
+        write = item.encode
         items: list[Json] = []
         try:
             for each in value:
-                items.append(encode_item(each, depth))  # noqa: PERF401  the hot path; faults need the index
+                items.append(write(each, depth))  # noqa: PERF401  the hot path; faults need the index
         except Fault as fault:
             fault.at(len(items))
             raise
@@ -102,7 +100,29 @@ def _ordered(item: Codec) -> Encode:
     return encode
 
 
-def _encode_set(value: Collection[object], item: Codec, depth: int) -> Json:
+def _reader(item: Codec) -> Callable[[list[Json]], list[Any]]:
+    """Return the decoder of items in their order."""
+    if item.is_any:
+        return list[Any].copy
+    same = item.same
+
+    def read_each(value: list[Json]) -> list[Any]:
+        read = item.decode
+        items: list[Any] = []
+        try:
+            for each in value:
+                items.append(each if type(each) in same else read(each))  # noqa: PERF401  as above
+        except Fault as fault:
+            fault.at(len(items))
+            raise
+        return items
+
+    return read_each
+
+
+def _encode_set(value: Collection[Any], item: Codec, depth: int) -> Json:
+    if item.unchanged and item.unchanged(value):
+        return sort_set([*value])
     encode_item = _hashable if item.is_any else item.encode
     try:
         return sort_set([encode_item(each, depth) for each in value])
@@ -130,22 +150,36 @@ def fixed_tuple(name: str, items: tuple[Codec, ...]) -> Codec:
             raise mismatch(name, value)
         if depth >= MAX_DEPTH:
             raise too_deep()
-        places = _places(name, items, value)
-        return _each(lambda place: place[0].encode(place[1], depth + 1), places)
+        _check_length(name, items, value)
+        depth += 1
+        made: list[Json] = []
+        try:
+            for item, each in zip(items, value, strict=True):
+                made.append(item.encode(each, depth))
+        except Fault as fault:
+            fault.at(len(made))
+            raise
+        return made
 
     def decode(value: Json) -> tuple[Any, ...]:
         if type(value) is not list:
             raise mismatch(name, value)
-        places = _places(name, items, value)
-        return tuple(_each(lambda place: place[0].decode(place[1]), places))
+        _check_length(name, items, value)
+        made: list[Any] = []
+        try:
+            for item, each in zip(items, value, strict=True):
+                made.append(each if type(each) in item.same else item.decode(each))
+        except Fault as fault:
+            fault.at(len(made))
+            raise
+        return tuple(made)
 
     form = Array(tuple, tuple(item.form for item in items), fixed=True)
     return Codec(name, encode, decode, form, types=(tuple,))
 
 
-def _places(
+def _check_length(
     name: str, items: tuple[Codec, ...], value: Collection[object]
-) -> list[tuple[Codec, object]]:
+) -> None:
     if len(value) != len(items):
         raise Fault(f"expected {len(items)} items for {name}, found {len(value)}")
-    return list(zip(items, value, strict=True))

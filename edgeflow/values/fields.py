@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@dataclass(frozen=True, slots=True)
 class Field:
     """One field that is carried."""
 
-    name: str
-    argument: str | None
-    """What the constructor calls it; None if it does not take it."""
-    required: bool
-    """False if the constructor can do without."""
-    type: object = None
-    """What attrs was told in place of an annotation."""
+    __slots__ = ("argument", "name", "required", "type")
+
+    def __init__(
+        self, name: str, argument: str | None, *, required: bool, type: object = None
+    ) -> None:
+        self.name = name
+        self.argument = argument
+        """What the constructor calls it; None if it does not take it."""
+        self.required = required
+        """False if the constructor can do without."""
+        self.type = type
+        """What attrs was told in place of an annotation."""
 
 
 def has_fields(cls: type) -> bool:
@@ -37,6 +41,21 @@ def is_namedtuple(cls: type) -> bool:
     return tuple in cls.__mro__ and hasattr(cls, "_fields")
 
 
+def takes_in_order(cls: type, arguments: list[str]) -> bool:
+    """Say whether the constructor takes these, and in this order, without names."""
+    if type(cls).__call__ is not type.__call__:
+        return False
+    makers = [
+        method
+        for name in ("__new__", "__init__")
+        if (method := getattr(cls, name)) is not getattr(object, name)
+    ]
+    if len(makers) != 1:
+        return False
+    code = getattr(makers[0], "__code__", None)  # what it is, not what it says it is
+    return code is not None and code.co_varnames[1 : code.co_argcount] == (*arguments,)
+
+
 def fields_of(cls: type) -> tuple[Field, ...]:
     """Return the fields, in their order."""
     if is_namedtuple(cls):
@@ -50,20 +69,21 @@ def _of_dataclass(cls: Any) -> Iterator[Field]:
     for field in dataclasses.fields(cls):
         required = field.default is MISSING and field.default_factory is MISSING
         if field.init:
-            yield Field(field.name, field.name, required)
+            yield Field(field.name, field.name, required=required)
         elif field.compare:
             yield Field(field.name, None, required=False)
 
 
 def _of_namedtuple(cls: Any) -> Iterator[Field]:
     for name in cls._fields:
-        yield Field(name, name, name not in cls._field_defaults)
+        yield Field(name, name, required=name not in cls._field_defaults)
 
 
 def _of_attrs(cls: Any) -> Iterator[Field]:
     nothing = sys.modules["attr"].NOTHING
     for field in cls.__attrs_attrs__:
         if field.init:
-            yield Field(field.name, field.alias, field.default is nothing, field.type)
+            required = field.default is nothing
+            yield Field(field.name, field.alias, required=required, type=field.type)
         elif field.eq:
             yield Field(field.name, None, required=False, type=field.type)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import DefinitionError
@@ -21,14 +20,18 @@ if TYPE_CHECKING:
     from edgeflow.values.wire import Json
 
 
-@dataclass(frozen=True, slots=True)
 class Library:
     """Both directions for one class; they raise Fault."""
 
-    dump: Callable[[Any], object]
-    """Gives builtin types, in a form that `load` accepts."""
-    load: Callable[[Any, Json], object]
-    """Takes the class, or a generic alias of it, and the plain value."""
+    __slots__ = ("dump", "load")
+
+    def __init__(
+        self, dump: Callable[[Any], object], load: Callable[[Any, Json], object]
+    ) -> None:
+        self.dump = dump
+        """Gives builtin types, in a form that `load` accepts."""
+        self.load = load
+        """Takes the class, or a generic alias of it, and the plain value."""
 
 
 def library_of(cls: type) -> Library | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgeflow.values.wire import dumps
@@ -20,9 +19,10 @@ _APART = frozenset({"date", "datetime", "time", "timedelta", "Decimal", "UUID"})
 """Texts of which none can be another's: by their hyphens, colons and letters."""
 
 
-@dataclass(eq=False, repr=False)
 class Anything:
     """Any plain value."""
+
+    __slots__ = ()
 
     def kinds(self) -> tuple[type, ...]:
         """Return the types of JSON values among these."""
@@ -34,11 +34,13 @@ class Anything:
         return True
 
 
-@dataclass(eq=False, repr=False)
 class Whole:
     """All values of one kind; of no kind if None."""
 
-    kind: type | None
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: type | None) -> None:
+        self.kind = kind
 
     def kinds(self) -> tuple[type, ...]:
         """As in Anything."""
@@ -49,12 +51,14 @@ class Whole:
         return type(value) is self.kind
 
 
-@dataclass(eq=False, repr=False)
 class Text:
     """Texts of one format; `canonical` says whether `encode` would write it so."""
 
-    format: str
-    canonical: Callable[[str], bool]
+    __slots__ = ("canonical", "format")
+
+    def __init__(self, format: str, canonical: Callable[[str], bool]) -> None:
+        self.format = format
+        self.canonical = canonical
 
     def kinds(self) -> tuple[type, ...]:
         """As in Anything."""
@@ -65,11 +69,13 @@ class Text:
         return type(value) is str and self.canonical(value)
 
 
-@dataclass(eq=False, repr=False)
 class Values:
     """Some values, by their keys."""
 
-    values: Mapping[object, Json]
+    __slots__ = ("values",)
+
+    def __init__(self, values: Mapping[object, Json]) -> None:
+        self.values = values
 
     def kinds(self) -> tuple[type, ...]:
         """As in Anything."""
@@ -80,13 +86,17 @@ class Values:
         return key_of(value) in self.values
 
 
-@dataclass(eq=False, repr=False)
 class Array:
     """Arrays of any length with one form of item, or of fixed length."""
 
-    container: type
-    items: tuple[Form, ...]
-    fixed: bool = False
+    __slots__ = ("container", "fixed", "items")
+
+    def __init__(
+        self, container: type, items: tuple[Form, ...], *, fixed: bool = False
+    ) -> None:
+        self.container = container
+        self.items = items
+        self.fixed = fixed
 
     def kinds(self) -> tuple[type, ...]:
         """As in Anything."""
@@ -103,12 +113,14 @@ class Array:
         return all(map(self.items[0].matches, value))
 
 
-@dataclass(eq=False, repr=False)
 class Table:
     """Objects with any keys."""
 
-    key: Form
-    value: Form
+    __slots__ = ("key", "value")
+
+    def __init__(self, key: Form, value: Form) -> None:
+        self.key = key
+        self.value = value
 
     def kinds(self) -> tuple[type, ...]:
         """As in Anything."""
@@ -123,13 +135,20 @@ class Table:
         )
 
 
-@dataclass(eq=False, repr=False)
 class Record:
     """Objects with known keys; `tags` are those with few possible values."""
 
-    required: frozenset[str]
-    known: frozenset[str]
-    tags: Mapping[str, Form]
+    __slots__ = ("known", "required", "tags")
+
+    def __init__(
+        self,
+        required: frozenset[str],
+        known: frozenset[str],
+        tags: Mapping[str, Form],
+    ) -> None:
+        self.required = required
+        self.known = known
+        self.tags = tags
 
     def kinds(self) -> tuple[type, ...]:
         """As in Anything."""
@@ -147,11 +166,13 @@ class Record:
         )
 
 
-@dataclass(eq=False, repr=False)
 class Choice:
     """What any of several forms can be."""
 
-    forms: list[Form]
+    __slots__ = ("forms",)
+
+    def __init__(self, forms: list[Form]) -> None:
+        self.forms = forms
 
     def kinds(self) -> tuple[type, ...]:
         """As in Anything."""
@@ -162,11 +183,13 @@ class Choice:
         return any(form.matches(value) for form in self.forms)
 
 
-@dataclass(eq=False, repr=False)
 class Later:
     """The form of a type that is being built, and refers to itself."""
 
-    get: Callable[[], Form]
+    __slots__ = ("get",)
+
+    def __init__(self, get: Callable[[], Form]) -> None:
+        self.get = get
 
     def kinds(self) -> tuple[type, ...]:
         """As in Anything."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from edgeflow.errors import DefinitionError
@@ -13,14 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-@dataclass(frozen=True, slots=True)
 class Scope:
     """Where the names in an annotation are looked up."""
 
-    place: str
-    """As an error says it: "Order.items", "parameter order of charge"."""
-    globals: dict[str, Any] = field(default_factory=dict[str, Any])
-    locals: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    __slots__ = ("globals", "locals", "place")
+
+    def __init__(
+        self,
+        place: str,
+        globals: dict[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.place = place
+        """As an error says it: "Order.items", "parameter order of charge"."""
+        self.globals = globals or {}
+        self.locals = locals or {}
 
 
 def resolve(raw: object, scope: Scope) -> object:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from enum import Enum
 from functools import lru_cache
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgeflow.values.fault import MAX_DEPTH, Fault, formless, kind, mismatch, too_deep
 from edgeflow.values.fields import fields_of, has_fields
 from edgeflow.values.foreign import library_of
 from edgeflow.values.lazy import text_kind
-from edgeflow.values.wire import MAX_INT, MIN_INT, sort_set
+from edgeflow.values.wire import MAX_INT, MIN_INT, WORD, sort_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -66,7 +66,7 @@ def encode_str(value: str, depth: int) -> str:
     return value
 
 
-def encode_list(value: Collection[object], depth: int) -> list[Json]:
+def encode_list(value: Collection[Any], depth: int) -> list[Json]:
     """Return a list of encoded items, in their order."""
     if depth >= MAX_DEPTH:
         raise too_deep()
@@ -74,7 +74,16 @@ def encode_list(value: Collection[object], depth: int) -> list[Json]:
     items: list[Json] = []
     try:
         for item in value:
-            items.append(_ENCODERS[type(item)](item, depth))  # noqa: PERF401  the hot path; faults need the index
+            cls = type(item)  # pyright: ignore[reportUnknownVariableType]  the usual scalars are worth no call
+            if (
+                (cls is str and item.isascii())
+                or (cls is int and item.bit_length() < WORD)
+                or (cls is float and isfinite(item))
+                or (cls is bool or item is None)
+            ):
+                items.append(item)
+            else:
+                items.append(_ENCODERS[cls](item, depth))
     except Fault as fault:
         fault.at(len(items))
         raise
@@ -92,33 +101,6 @@ def encode_set(value: Collection[object], depth: int) -> list[Json]:
         raise
 
 
-def encode_dict(value: Mapping[object, object], depth: int) -> dict[str, Json]:
-    """Return an object with the same str keys, in their order."""
-    if depth >= MAX_DEPTH:
-        raise too_deep()
-    depth += 1
-    result: dict[str, Json] = {}
-    key: object = None
-    try:
-        for key, item in value.items():
-            name = key if type(key) is str and key.isascii() else encode_key(key)
-            result[name] = _ENCODERS[type(item)](item, depth)
-    except Fault as fault:
-        if isinstance(key, str):
-            fault.at(str.__str__(key))
-        raise
-    return whole_dict(result, value)
-
-
-def whole_dict(
-    result: dict[str, Json], value: Mapping[object, object]
-) -> dict[str, Json]:
-    """Return the result if no two keys of the value have become one."""
-    if len(result) != len(value):
-        raise Fault("two of its keys have the same JSON form; make them differ as text")
-    return result
-
-
 def encode_key(key: object) -> str:
     """Return a key that is a str. Raises: Fault."""
     if isinstance(key, str):
@@ -127,6 +109,58 @@ def encode_key(key: object) -> str:
         f"a dict with a key of type {kind(key)} needs an annotation, such as "
         "dict[int, str]; without one keys are str"
     )
+
+
+def _encode_key_there(key: object) -> str:
+    """Return a key, and tell where it is if it has no form."""
+    try:
+        return encode_key(key)
+    except Fault as fault:
+        if isinstance(key, str):
+            fault.at(str.__str__(key))
+        raise
+
+
+def encode_dict(
+    value: Mapping[Any, Any],
+    depth: int,
+    write: Callable[[Any], str] = _encode_key_there,
+) -> dict[str, Json]:
+    """Return an object in the same order; `write` makes its keys, if not simple."""
+    if depth >= MAX_DEPTH:
+        raise too_deep()
+    depth += 1
+    result: dict[str, Json] = {}
+    name: str | None = None
+    try:
+        for key, item in value.items():
+            if type(key) is str and key.isascii():
+                name = key
+            else:
+                name = None
+                name = write(key)
+            cls = type(item)  # pyright: ignore[reportUnknownVariableType]  as in encode_list
+            if (
+                (cls is str and item.isascii())
+                or (cls is int and item.bit_length() < WORD)
+                or (cls is float and isfinite(item))
+                or (cls is bool or item is None)
+            ):
+                result[name] = item
+            else:
+                result[name] = _ENCODERS[cls](item, depth)
+    except Fault as fault:
+        if name is not None:
+            fault.at(name)
+        raise
+    if len(result) != len(value):
+        raise same_keys()
+    return result
+
+
+def same_keys() -> Fault:
+    """Say that two keys of a dict have become one."""
+    return Fault("two of its keys have the same JSON form; make them differ as text")
 
 
 def encode_fields(names: tuple[str, ...]) -> Encode:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgeflow.values.codec import Codec
 from edgeflow.values.fault import MAX_DEPTH, Fault, mismatch, too_deep
-from edgeflow.values.fields import is_namedtuple
+from edgeflow.values.fields import is_namedtuple, takes_in_order
 from edgeflow.values.forms import Record, Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from edgeflow.values.codec import Decode, Encode
     from edgeflow.values.fields import Field
@@ -86,7 +86,11 @@ def _not_this_class(name: str, cls: type, value: object) -> Fault:
 
 def _decode_fields(cls: type, fields: Mapping[Field, Codec]) -> Decode:
     name = cls.__qualname__
-    taken = [(f.name, f.argument, c.decode) for f, c in fields.items() if f.argument]
+    taken = [
+        (f.name, codec.same, codec.decode) for f, codec in fields.items() if f.argument
+    ]
+    arguments = [field.argument for field in fields if field.argument]
+    in_order = takes_in_order(cls, arguments)
     required = frozenset(field.name for field in fields if field.required)
     later = [(f.name, c.decode) for f, c in fields.items() if not f.argument]
     names = [field.name for field in fields] if is_namedtuple(cls) else []
@@ -96,18 +100,28 @@ def _decode_fields(cls: type, fields: Mapping[Field, Codec]) -> Decode:
             value = dict(zip(names, value, strict=False))
         if type(value) is not dict:
             raise mismatch(name, value)
-        arguments: dict[str, Any] = {}
+        given: list[Any] = []
+        whole = True
         key = ""
         try:
-            for key, argument, read in taken:
+            for key, same, read in taken:
                 if key in value:
-                    arguments[argument] = read(value[key])
+                    item = value[key]
+                    given.append(item if type(item) in same else read(item))
+                else:
+                    given.append(_ABSENT)
+                    whole = False
         except Fault as fault:
             fault.at(key)
             raise
-        if len(arguments) < len(taken) and not value.keys() >= required:
+        if not whole and not value.keys() >= required:
             raise _missing(name, required - value.keys())
-        made = _make(cls, arguments)
+        try:
+            made: object = (
+                cls(*given) if whole and in_order else cls(**_named(arguments, given))
+            )
+        except Exception as error:  # a constructor of the user's may raise anything
+            raise _refusal(name, error) from error
         if later:
             _set_fields(made, value, later)
         return made
@@ -115,17 +129,21 @@ def _decode_fields(cls: type, fields: Mapping[Field, Codec]) -> Decode:
     return decode
 
 
+_ABSENT = object()
+
+
+def _named(arguments: list[str], given: list[Any]) -> dict[str, Any]:
+    """Return what is given, by name."""
+    pairs = zip(arguments, given, strict=True)
+    return {argument: item for argument, item in pairs if item is not _ABSENT}
+
+
 def _missing(name: str, keys: frozenset[str], remedy: str = _REMEDY) -> Fault:
     return Fault(f"{name} needs a value for {', '.join(sorted(keys))}{remedy}")
 
 
-def _make(cls: type, arguments: dict[str, Any]) -> object:
-    try:
-        return cls(**arguments)
-    except Exception as error:  # a constructor of the user's may raise anything
-        raise Fault(
-            f"{cls.__qualname__} refuses it: {type(error).__name__}: {error}"
-        ) from error
+def _refusal(name: str, error: Exception) -> Fault:
+    return Fault(f"{name} refuses it: {type(error).__name__}: {error}")
 
 
 def _set_fields(
@@ -145,48 +163,74 @@ def typed_dict(
     cls: type, codecs: Mapping[str, Codec], required: frozenset[str]
 ) -> Codec:
     """Return the codec of a TypedDict."""
-    name = cls.__qualname__
+    return Codec(
+        name=cls.__qualname__,
+        encode=_encode_keys(cls.__qualname__, codecs, required),
+        decode=_decode_keys(cls.__qualname__, codecs, required),
+        form=_form(codecs, set(required)),
+        types=(dict,),
+    )
+
+
+def _encode_keys(
+    name: str, codecs: Mapping[str, Codec], required: frozenset[str]
+) -> Encode:
+    fields = [(key, codec.encode) for key, codec in codecs.items()]
+    size = len(fields)
+    expected: type = dict
 
     def encode(value: dict[str, object], depth: int) -> Json:
-        if not isinstance(value, expected):
+        if type(value) is not dict and not isinstance(value, expected):
             raise mismatch(name, value)
         if depth >= MAX_DEPTH:
             raise too_deep()
-        if not value.keys() >= required:
+        depth += 1
+        result: dict[str, Json] = {}
+        key = ""
+        try:
+            for key, write in fields:
+                if key in value:
+                    result[key] = write(value[key], depth)
+        except Fault as fault:
+            if not value.keys() >= required:
+                raise _missing(name, required - value.keys(), "") from None
+            fault.at(key)
+            raise
+        if len(result) < size and not value.keys() >= required:
             raise _missing(name, required - value.keys(), "")
-        result: dict[str, Json] = _each_known(
-            value, codecs, lambda codec, item: codec.encode(item, depth + 1)
-        )
         if len(result) != len(value):
             raise _undeclared(name, value.keys() - result.keys())
         return result
 
+    return encode
+
+
+def _decode_keys(
+    name: str, codecs: Mapping[str, Codec], required: frozenset[str]
+) -> Decode:
+    fields = [(key, codec.same, codec.decode) for key, codec in codecs.items()]
+    size = len(fields)
+
     def decode(value: Json) -> dict[str, Any]:
         if type(value) is not dict:
             raise mismatch(name, value)
-        if not value.keys() >= required:
+        result: dict[str, Any] = {}
+        key = ""
+        try:
+            for key, same, read in fields:
+                if key in value:
+                    item = value[key]
+                    result[key] = item if type(item) in same else read(item)
+        except Fault as fault:
+            if not value.keys() >= required:
+                raise _missing(name, required - value.keys()) from None
+            fault.at(key)
+            raise
+        if len(result) < size and not value.keys() >= required:
             raise _missing(name, required - value.keys())
-        return _each_known(value, codecs, lambda codec, item: codec.decode(item))
+        return result
 
-    expected: type = dict
-    return Codec(name, encode, decode, _form(codecs, set(required)), types=(dict,))
-
-
-def _each_known(
-    value: Mapping[str, Any],
-    codecs: Mapping[str, Codec],
-    convert: Callable[[Codec, Any], Any],
-) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    key = ""
-    try:
-        for key, codec in codecs.items():
-            if key in value:
-                result[key] = convert(codec, value[key])
-    except Fault as fault:
-        fault.at(key)
-        raise
-    return result
+    return decode
 
 
 def _undeclared(name: str, keys: set[str]) -> Fault:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum, Flag
-from typing import TYPE_CHECKING, TypeGuard, TypeVar
+from math import isfinite
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from edgeflow.errors import DefinitionError
 from edgeflow.values.codec import Codec
 from edgeflow.values.fault import Fault, kind, mismatch
-from edgeflow.values.forms import Anything, NoneType, Values, Whole, key_of
+from edgeflow.values.forms import KINDS, Anything, NoneType, Values, Whole, key_of
 from edgeflow.values.plain import (
     encode_any,
     encode_float,
@@ -17,12 +18,12 @@ from edgeflow.values.plain import (
     encode_str,
     refuse_as,
 )
-from edgeflow.values.wire import MAX_INT, MIN_INT
+from edgeflow.values.wire import WORD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
-    from edgeflow.values.codec import Decode, Encode
+    from edgeflow.values.codec import Decode, Encode, Unchanged
     from edgeflow.values.wire import Json
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ def _only(name: str, cls: type) -> Encode:
 
 
 def _encode_int(value: object, depth: int) -> int:
-    if type(value) is int and MIN_INT <= value <= MAX_INT:
+    if type(value) is int and value.bit_length() < WORD:
         return value
     if isinstance(value, int) and type(value) is not bool:
         return encode_int(int.__int__(value), depth)
@@ -90,6 +91,34 @@ def _never(value: Json) -> Json:
     raise mismatch("no value at all", value)
 
 
+def _unchanged_ints(values: Collection[Any]) -> bool:
+    for value in values:  # a loop is quicker than a generator
+        if type(value) is not int or value.bit_length() >= WORD:
+            return False
+    return True
+
+
+def _unchanged_floats(values: Collection[Any]) -> bool:
+    for value in values:
+        if type(value) is not float or not isfinite(value):
+            return False
+    return True
+
+
+def _unchanged_strs(values: Collection[Any]) -> bool:
+    for value in values:  # noqa: SIM110  as above
+        if type(value) is not str or not value.isascii():
+            return False
+    return True
+
+
+_UNCHANGED: dict[type, Unchanged] = {
+    int: _unchanged_ints,
+    float: _unchanged_floats,
+    str: _unchanged_strs,
+}
+
+
 def _scalar(cls: type, encode: Encode, decode: Decode, also: type | None) -> Codec:
     return Codec(
         name=cls.__name__ if cls is not NoneType else "None",
@@ -99,10 +128,19 @@ def _scalar(cls: type, encode: Encode, decode: Decode, also: type | None) -> Cod
         types=(cls,),
         also=(also,) if also else (),
         plain=True,
+        same=frozenset({cls}),
+        unchanged=_UNCHANGED.get(cls),
     )
 
 
-ANY = Codec("Any", encode_any, lambda value: value, Anything(), plain=True)
+ANY = Codec(
+    name="Any",
+    encode=encode_any,
+    decode=lambda value: value,
+    form=Anything(),
+    plain=True,
+    same=frozenset(KINDS),
+)
 NEVER = Codec("no value at all", refuse_as("no value at all"), _never, Whole(None))
 NONE = _scalar(NoneType, _only("None", NoneType), _exactly("None", NoneType), None)
 BOOL = _scalar(bool, _only("bool", bool), _exactly("bool", bool), None)

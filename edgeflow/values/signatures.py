@@ -27,7 +27,8 @@ class Signature:
     def __init__(self, function: Callable[..., object]) -> None:
         """Look at the parameters; resolve nothing yet."""
         self._function = function
-        self._resolved: dict[str, Converter[Any]] = {}
+        self._of_parameters: dict[str, Converter[Any]] = {}
+        self._of_result: Converter[Any] | None = None
         self.parameters: Mapping[str, Parameter] = {}
         """What a caller can pass: bound arguments and `self` are not among it."""
         self._returns: object = Parameter.empty
@@ -45,8 +46,12 @@ class Signature:
             DefinitionError: if its annotation cannot be resolved, or is not supported.
             KeyError: if there is no such parameter.
         """
-        raw = self.parameters[name].annotation
-        return self._converter(name, raw, f"parameter {name} of {self._name}")
+        found = self._of_parameters.get(name)
+        if found is None:
+            raw = self.parameters[name].annotation
+            found = self._converter(raw, f"parameter {name} of {self._name}")
+            self._of_parameters[name] = found
+        return found
 
     def result(self) -> Converter[Any]:
         """Return the converter of what the function returns, or its coroutine.
@@ -54,7 +59,10 @@ class Signature:
         Raises:
             DefinitionError: if its annotation cannot be resolved, or is not supported.
         """
-        return self._converter("return", self._returns, f"the result of {self._name}")
+        if self._of_result is None:
+            place = f"the result of {self._name}"
+            self._of_result = self._converter(self._returns, place)
+        return self._of_result
 
     def returns(self) -> object:
         """Return the annotation of the result itself; `Any` if there is none.
@@ -72,14 +80,12 @@ class Signature:
         inner: object = _innermost(self._function)
         return getattr(inner, "__qualname__", None) or repr(inner)
 
-    def _converter(self, key: str, raw: object, place: str) -> Converter[Any]:
-        if key not in self._resolved:
-            annotation = resolve(raw, _scope(self._function, place))
-            try:
-                self._resolved[key] = converter(annotation)
-            except DefinitionError as error:
-                raise DefinitionError(f"{place}: {error}") from error
-        return self._resolved[key]
+    def _converter(self, raw: object, place: str) -> Converter[Any]:
+        annotation = resolve(raw, _scope(self._function, place))
+        try:
+            return converter(annotation)
+        except DefinitionError as error:
+            raise DefinitionError(f"{place}: {error}") from error
 
 
 def signature(function: Callable[..., object]) -> Signature:

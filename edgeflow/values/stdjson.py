@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from edgeflow.values.wire import Json
 
 
-def dumps(value: Json) -> bytes:
+OPT_APPEND_NEWLINE = 1024
+
+
+def dumps(value: Json, _default: None = None, option: int = 0) -> bytes:
     """Return compact JSON. Raises: TypeError, ValueError."""
-    return _write(value).encode()
+    return (_write(value) + ("\n" if option else "")).encode()
 
 
 def loads(data: bytes) -> Json:

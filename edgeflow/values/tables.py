@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import DefinitionError
 from edgeflow.values.codec import Codec
 from edgeflow.values.fault import MAX_DEPTH, Fault, mismatch, too_deep
 from edgeflow.values.forms import Choice, NoneType, Table, Text, Values, Whole
-from edgeflow.values.plain import encode_dict, encode_key, whole_dict
+from edgeflow.values.plain import encode_dict, encode_key, same_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,15 +18,24 @@ if TYPE_CHECKING:
     from edgeflow.values.wire import Json
 
 
-@dataclass(frozen=True, slots=True)
 class Key:
     """Keys, both directions, and what their texts can be."""
 
-    write: Callable[[Any], str]
-    read: Callable[[str], Any]
-    form: Form
-    plain: bool = False
-    """True if they are str on both sides."""
+    __slots__ = ("form", "plain", "read", "write")
+
+    def __init__(
+        self,
+        write: Callable[[Any], str],
+        read: Callable[[str], Any],
+        form: Form,
+        *,
+        plain: bool = False,
+    ) -> None:
+        self.write = write
+        self.read = read
+        self.form = form
+        self.plain = plain
+        """True if they are str on both sides."""
 
 
 def table(name: str, key: Codec, value: Codec, accepts: type) -> Codec:
@@ -37,11 +45,10 @@ def table(name: str, key: Codec, value: Codec, accepts: type) -> Codec:
         DefinitionError: if the keys have no text to stand for them.
     """
     keys = _key(key)
-    anything = key.is_any and value.is_any
-    encode_items = encode_dict if anything else _encode_items(keys, value.encode)
+    encode_items = _encode_items(keys, value)
 
     def encode(mapping: Mapping[object, object], depth: int) -> Json:
-        if not isinstance(mapping, accepts):
+        if type(mapping) is not dict and not isinstance(mapping, accepts):
             raise mismatch(name, mapping)
         if depth >= MAX_DEPTH:
             raise too_deep()
@@ -50,49 +57,59 @@ def table(name: str, key: Codec, value: Codec, accepts: type) -> Codec:
     return Codec(
         name=name,
         encode=encode,
-        decode=_decode_items(name, keys, value.decode),
+        decode=_decode_items(name, keys, value),
         form=Table(keys.form, value.form),
         types=(dict,),
         plain=key.plain and str in key.form.kinds() and value.plain,
     )
 
 
-def _encode_items(keys: Key, encode_value: Encode) -> Encode:
+def _encode_items(keys: Key, value: Codec) -> Encode:
     write, plain = keys.write, keys.plain
+    if plain and value.is_any:
+        if write is encode_key:
+            return encode_dict
+        return lambda mapping, depth: encode_dict(mapping, depth, write)
 
-    def encode(mapping: Mapping[object, object], depth: int) -> Json:
+    def encode(mapping: Mapping[Any, object], depth: int) -> Json:
         depth += 1
+        encode_value = value.encode
         result: dict[str, Json] = {}
         part: str | None = None
         try:
             for key, item in mapping.items():
-                part = None
                 if plain and type(key) is str and key.isascii():
                     part = key
                 else:
+                    part = None
                     part = write(key)
                 result[part] = encode_value(item, depth)
         except Fault as fault:
             if part is not None:
                 fault.at(part)
             raise
-        return whole_dict(result, mapping)
+        if len(result) != len(mapping):
+            raise same_keys()
+        return result
 
     return encode
 
 
-def _decode_items(name: str, keys: Key, decode_value: Decode) -> Decode:
+def _decode_items(name: str, keys: Key, item: Codec) -> Decode:
     read = None if keys.plain else keys.read
+    same, is_any = item.same, keys.plain and item.is_any
 
     def decode(value: Json) -> dict[Any, Any]:
         if type(value) is not dict:
             raise mismatch(name, value)
+        if is_any:
+            return value.copy()
         result: dict[Any, Any] = {}
         part = ""
         try:
-            for part, item in value.items():
+            for part, each in value.items():
                 key = read(part) if read else part
-                result[key] = decode_value(item)
+                result[key] = each if type(each) in same else item.decode(each)
         except Fault as fault:
             fault.at(part)
             raise
@@ -111,7 +128,7 @@ def _key(codec: Codec) -> Key:
             lambda key: _text(codec.encode(key, 0)),
             codec.decode,
             form,
-            isinstance(form, Whole),
+            plain=isinstance(form, Whole),
         )
     if isinstance(form, Values) and kinds <= {str, int, bool, NoneType}:
         return _few(codec, form)

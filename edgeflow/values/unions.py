@@ -42,6 +42,7 @@ def union(
     codec.types = tuple(dict.fromkeys(t for m in members for t in m.types))
     codec.also = tuple(dict.fromkeys(kind for m in members for kind in m.also))
     codec.plain = all(member.plain for member in members)
+    codec.same = frozenset[type]().union(*(member.same for member in members))
     settled(lambda: _check(name, _flat(members)))
     others = [member for member in members if member.types != (NoneType,)]
     if len(others) == 1 < len(members):

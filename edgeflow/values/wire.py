@@ -16,6 +16,8 @@ else:
 
 MIN_INT = -(2**63)
 MAX_INT = 2**64 - 1
+WORD = 64
+"""An int whose `bit_length` is below this is between the two."""
 
 
 def dumps(value: Json) -> bytes:
@@ -25,9 +27,12 @@ def dumps(value: Json) -> bytes:
         Unencodable: if the value is not plain JSON.
     """
     try:
-        return _library()[0](value)
+        # Copied: orjson keeps a buffer of 4 KiB for each of its results.
+        write, _, newline = _found or _find()
+        data: bytes = write(value, None, newline)[:-1]
     except (TypeError, ValueError, RecursionError) as error:
         raise Unencodable("$", f"this is not plain JSON: {error}") from error
+    return data
 
 
 def loads(data: bytes) -> Json:
@@ -37,9 +42,10 @@ def loads(data: bytes) -> Json:
         Undecodable: if they are not JSON in UTF-8.
     """
     try:
-        return _library()[1](data)
+        value: Json = (_found or _find())[1](data)
     except (ValueError, RecursionError) as error:
         raise Undecodable("$", f"these bytes are not JSON: {error}") from error
+    return value
 
 
 def sort_set(items: list[Json]) -> list[Json]:
@@ -50,14 +56,14 @@ def sort_set(items: list[Json]) -> list[Json]:
     return sorted(items, key=dumps)
 
 
-_Library: TypeAlias = "tuple[Callable[[Json], bytes], Callable[[bytes], Json]]"
-_found: list[_Library] = []
+_Library: TypeAlias = "tuple[Callable[..., bytes], Callable[[bytes], Json], int]"
+_found: list[Any] = []
+"""Those two, once they are needed."""
 
 
-def _library() -> _Library:
-    if not _found:
-        _found.append(find_library())
-    return _found[0]
+def _find() -> list[Any]:
+    _found[:] = find_library()
+    return _found
 
 
 def find_library() -> _Library:
@@ -66,4 +72,4 @@ def find_library() -> _Library:
         library: Any = importlib.import_module("orjson")
     except ImportError:
         library = importlib.import_module("edgeflow.values.stdjson")
-    return library.dumps, library.loads
+    return library.dumps, library.loads, library.OPT_APPEND_NEWLINE

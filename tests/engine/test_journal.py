@@ -464,9 +464,9 @@ async def test_snapshots_cost_a_bounded_number_of_bytes(clock: VirtualClock) -> 
         else:
             dirty += wrote
             since += wrote
-            assert since <= max(64 * 1024, size) + wrote
+            assert since <= max(8 * 1024, size) + wrote
     assert total <= 3 * dirty
-    assert 3 <= len(snapshots) <= 8
+    assert 3 <= len(snapshots) <= 12
     assert max(map(len, store.commits[-2].frames)) < 1000
 
 
@@ -537,7 +537,7 @@ async def test_a_torn_snapshot_is_not_the_end_of_what_was_before() -> None:
 
     commits = await record(body)
     cut = next(n for n, commit in enumerate(commits) if commit.snapshot and n)
-    for keep in (0, 10, 5_000, 50_000):
+    for keep in (0, 10, 5_000, -1):
         calls.clear()
         (frame,) = commits[cut].frames
         inner, clock = Careful(), VirtualClock()

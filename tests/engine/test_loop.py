@@ -28,7 +28,7 @@ from edgeflow import (
     current_step,
     step,
 )
-from edgeflow.engine.loop import REFUSED, BodyLoop, BodyTimer
+from edgeflow.engine.loop import REFUSED, BodyLoop, BodyTimer, make_loop
 from edgeflow.testing.clock import VirtualClock
 from edgeflow_memory import MemoryStore
 
@@ -883,7 +883,7 @@ async def test_a_body_that_is_put_away_records_nothing_in_its_last_words() -> No
 async def test_run_until_idle_leaves_the_host_as_it_was() -> None:
     hooks = sys.get_asyncgen_hooks()
     host = asyncio.get_running_loop()
-    loop = BodyLoop(Nobody(), 1.0)  # type: ignore[abstract]  # the rest is refused
+    loop = make_loop(Nobody(), 1.0, "")
     loop.call_soon(lambda: seen.append(asyncio.get_running_loop()))
     loop.call_soon(lambda: 1 / 0)
     seen: list[asyncio.AbstractEventLoop] = []

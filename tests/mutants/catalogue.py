@@ -35,8 +35,8 @@ MUTANTS = (
     Mutant(
         "clear the dirty set after the await",
         ENGINE + "journal.py",
-        "        await self._committer.commit(commit, owed)\n",
-        "        await self._committer.commit(commit, owed)\n"
+        "        joined = await self._committer.commit(commit)\n",
+        "        joined = await self._committer.commit(commit)\n"
         "        self.lines.take(snapshot=False)\n",
         MATRIX + "test_what_happens_during_a_flush_is_in_the_next_one",
     ),
@@ -58,8 +58,8 @@ MUTANTS = (
     Mutant(
         "tell observers before the flush",
         ENGINE + "flushing.py",
-        "        self._events.append((self._journal.mark, event))\n",
-        "        self._events.append((0, event))\n",
+        "        self._events = put(self._events, (self._journal.mark, event))\n",
+        "        self._events = put(self._events, (0, event))\n",
         "test_flush_gates.py::test_an_observer_hears_what_is_durable",
     ),
     Mutant(
@@ -100,8 +100,8 @@ MUTANTS = (
     Mutant(
         "enter again what may have happened",
         STEP,
-        "        if entry is None:\n            self._try(run)\n",
-        '        if entry is None or entry.status == "started":\n'
+        "        elif entry is None:\n            self._try(run)\n",
+        '        elif entry is None or entry.status == "started":\n'
         "            self._try(run)\n",
         f"{W}[by replay-step-W1]",
     ),
@@ -250,26 +250,27 @@ MUTANTS = (
         "prune what an undo needs",
         ENGINE + "entries.py",
         '                if "undo" in entry.data or entry.kind == "undo":\n'
-        "                    self.survivors",
-        '                if entry.kind == "undo":\n                    self.survivors',
+        "                    self._survive",
+        '                if entry.kind == "undo":\n                    self._survive',
         MATRIX + "test_all_is_undone_newest_first",
     ),
     # --- the end of a process, and its platform -------------------------------------
     Mutant(
         "arm after the flush",
         ENGINE + "journal.py",
-        "        await net.spread()\n"
-        "        await self._committer.commit(commit, owed)\n",
-        "        await self._committer.commit(commit, owed)\n"
-        "        await net.spread()\n",
+        "            await net.spread()\n"
+        "        joined = await self._committer.commit(commit)\n",
+        "        joined = await self._committer.commit(commit)\n"
+        "        if net is not None:\n"
+        "            await net.spread()\n",
         "ingress/test_arming.py::"
         "test_the_alarm_is_armed_before_the_flush_that_suspends",
     ),
     Mutant(
         "rescue half a change",
-        ENGINE + "journal.py",
-        "            if self.is_whole and (turns, mark) == (self.turns, self.mark):\n",
-        "            if (turns, mark) == (self.turns, self.mark):\n",
+        ENGINE + "rescue.py",
+        "        if wholeness.is_whole and before == (",
+        "        if before == (",
         "shutdown/test_rescue.py::"
         "test_what_is_rescued_at_any_moment_belongs_together_and_goes_on",
     ),

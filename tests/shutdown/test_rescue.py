@@ -235,7 +235,7 @@ class Moment:
     def _strike(self) -> None:
         runs = list(self._worker.runs.values())
         for run in runs:
-            self.was_whole = run.journal.is_whole and run.resting is None
+            self.was_whole = run.journal.wholeness.is_whole and run.resting is None
             self.recorded = {
                 show_number(entry.path)
                 for entry in run.journal.entries.values()

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from contextlib import closing, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,7 +21,7 @@ from edgeflow.testing import StoreSuite
 from edgeflow.testing.stores.parts import picture
 from edgeflow_sqlite import SqliteStore
 from edgeflow_sqlite import _schema as sql
-from edgeflow_sqlite._rows import encode
+from edgeflow_sqlite._rows import encode, insertion
 from edgeflow_sqlite._trouble import explain
 
 if TYPE_CHECKING:
@@ -361,15 +361,57 @@ async def test_commits_that_wait_go_down_together(
     store: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     hops = Hops(caplog)
-    await asyncio.gather(*(store.commit(f"i{n}", START) for n in range(64)))
+    await asyncio.gather(*(store.commit(f"i{n}", START) for n in range(128)))
     assert hops.count() == 1
-    await asyncio.gather(*(store.commit(f"j{n}", START) for n in range(65)))
+    await asyncio.gather(*(store.commit(f"j{n}", START) for n in range(129)))
     assert hops.count() == 2
     large = replace(START, frames=(b"x" * 3_000_000,))
     await asyncio.gather(*(store.commit(f"k{n}", large) for n in range(3)))
     assert hops.count() == 2
 
-    assert [await last(store, i) for i in ("i0", "i63", "j64", "k2")] == [1] * 4
+    assert [await last(store, i) for i in ("i0", "i127", "j128", "k2")] == [1] * 4
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 9, 33, 127])
+async def test_all_kinds_of_commits_share_a_transaction(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    names = [f"i{n}" for n in range(size)]
+    await asyncio.gather(*(store.commit(i, START) for i in names))
+    kinds = [
+        replace(START, seq=2),
+        replace(START, seq=2, frames=(b"2", b"3")),
+        replace(START, seq=2, snapshot=True, due=None),
+        replace(START, seq=2, sends=(Envelope("peer", "m", "n", b"body"),)),
+        replace(START, seq=2, token=b"taken", opens=True, due=7.0),
+    ]
+    commits = [(i, kinds[n % len(kinds)]) for n, i in enumerate(names)][:120]
+    commits.append(("new", START))
+    hops = Hops(caplog)
+    await asyncio.gather(*(store.commit(i, commit) for i, commit in commits))
+    assert hops.count() == 1 + (sum(len(c.frames) for _, c in commits) > 128)
+
+    for i, commit in commits:
+        loaded = await store.load(i)
+        assert loaded is not None
+        assert (loaded.head.seq, loaded.head.token) == (commit.last, commit.token)
+        bodies = [frame.body for frame in loaded.frames]
+        before = [] if commit.snapshot or commit.seq == 1 else [b"f"]
+        assert bodies == [*before, *commit.frames]
+    due = {i for i, c in commits if c.due is not None and c.due < 7}
+    assert {*await store.claim(6.0, 200, 1.0, "w")} == due | {*names[120:]}
+
+
+def test_few_statements_are_prepared_and_little_of_them_is_empty() -> None:
+    width = len(sql.PLAIN_COLUMNS)
+    (row,) = encode("i", replace(START, seq=2))
+    statements: set[str] = set()
+    for rows in range(1, 1025):
+        statement, values = insertion([row] * rows)
+        statements.add(statement)
+        assert statement.count("?") == len(values)
+        assert rows <= len(values) / width <= min(rows * 1.25, 1024)
+    assert len(statements) < 40
 
 
 async def test_whoever_spoils_a_group_fails_alone(store: SqliteStore) -> None:
@@ -432,8 +474,7 @@ def test_consumed_messages_and_old_frames_make_nothing_dearer() -> None:
         ids = tuple(f"m{n}" for n in range(2000))
 
         def write(instance: str, commit: Commit) -> int:
-            (row,) = encode(instance, commit)
-            return steps(db, sql.insert_commits(1), row)
+            return steps(db, *insertion(encode(instance, commit)))
 
         sends = tuple(Envelope("old", i, "n", b"body") for i in ids)
         write("peer", replace(START, sends=sends))
@@ -549,6 +590,52 @@ def test_a_loop_that_ends_during_a_commit_tears_nothing(tmp_path: Path) -> None:
             runner.run(leave_behind(count))
         assert asyncio.run(look(count)) <= [1, 1]
     assert all(call.done() for call in calls)
+
+
+def test_the_thread_outlives_a_loop_that_is_closed_during_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    store = SqliteStore(tmp_path / "test.db", busy_timeout=10)
+    with closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as lock:
+
+        async def leave_behind() -> None:
+            await store.open()
+            lock.execute("begin immediate")
+            calls.append(asyncio.ensure_future(store.commit("i", START)))
+            await turns(3)
+            calls.append(asyncio.ensure_future(store.unread("i")))
+            await turns(3)
+
+        calls: list[asyncio.Future[Any]] = []
+        asyncio.run(leave_behind())
+        assert all(call.cancelled() for call in calls)
+        lock.execute("rollback")
+
+    async def look() -> int:
+        await store.open()
+        seq = await last(store, "i")
+        await store.close()
+        return seq
+
+    assert asyncio.run(look()) == 1
+    assert died == []
+
+
+async def test_a_thread_that_was_stopped_takes_nothing_more(store: SqliteStore) -> None:
+    session = store._session  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    assert session is not None
+    db = session._db  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    def stop() -> None:  # as at the end of the thread that opened it
+        db.stop()  # pyright: ignore[reportUnknownMemberType]
+
+    await asyncio.to_thread(stop)
+
+    for call in (store.commit("i", START), store.load("i")):
+        with pytest.raises(StoreUnavailable, match="is closed"):
+            await call
 
 
 async def test_opening_twice_does_nothing(

@@ -136,7 +136,7 @@ def _library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     expected: Any = (
         stdjson if request.param == "json" else importlib.import_module("orjson")
     )
-    assert wire.find_library() == (expected.dumps, expected.loads)
+    assert wire.find_library()[:2] == (expected.dumps, expected.loads)
 
 
 @pytest.mark.usefixtures("_library")

@@ -143,6 +143,28 @@ def test_a_function_gives_its_converters() -> None:
     assert found.result() is found.result()
 
 
+def test_an_annotation_is_resolved_once_and_until_then_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def early(amount: int) -> int:
+        return amount
+
+    early.__annotations__.update({"amount": "Amount", "return": "Amount"})
+    found = signature(early)
+    for _ in range(2):
+        with pytest.raises(DefinitionError, match="'Amount' cannot be resolved"):
+            found.parameter("amount")
+        with pytest.raises(DefinitionError, match="'Amount' cannot be resolved"):
+            found.result()
+    monkeypatch.setitem(globals(), "Amount", int)
+
+    assert found.parameter("amount") is found.result() is converter(int)
+    monkeypatch.delitem(globals(), "Amount")
+    assert found.parameter("amount") is found.result() is converter(int)
+    with pytest.raises(KeyError):
+        found.parameter("other")
+
+
 def test_only_the_annotation_that_is_asked_for_must_be_usable() -> None:
     with pytest.raises(DefinitionError, match=r"client of charge: .*Client"):
         signature(charge).parameter("client")

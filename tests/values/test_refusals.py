@@ -62,6 +62,11 @@ class Movie(TypedDict):
     title: str
 
 
+class Watched(TypedDict):
+    movie: Movie
+    at: int
+
+
 class Model(pydantic.BaseModel):
     numbers: list[int] = []
 
@@ -166,6 +171,8 @@ def test_json_that_is_too_deep_for_a_recursive_type_is_undecodable() -> None:
     [
         ([float("nan")], "$[0]", "the float NaN"),
         ({"a": float("inf")}, "$.a", "the float inf"),
+        ([0, -(2**63) - 1], "$[1]", "64 bits"),
+        ({"a": -(2**63) - 1}, "$.a", "64 bits"),
         (Item("a", float("-inf")), "$.price", "the float -inf"),
         ([Decimal("NaN")], "$[0]", "the Decimal NaN"),
         (2**64, "$", "65 bits"),
@@ -194,6 +201,7 @@ def test_what_json_does_not_carry_exactly_is_refused(
         (int, True, "$", "expected int, found bool"),
         (int, 1.0, "$", "expected int, found float"),
         (int, 2**64, "$", "65 bits"),
+        (int, -(2**63) - 1, "$", "64 bits"),
         (float, True, "$", "expected float, found bool"),
         (float, float("nan"), "$", "NaN"),
         (float, 2**53 + 1, "$", "54 bits, more than a float holds exactly"),
@@ -202,6 +210,14 @@ def test_what_json_does_not_carry_exactly_is_refused(
         (None, 0, "$", "expected None, found int"),
         (list[int], (1,), "$", r"expected list\[int\], found tuple"),
         (list[int], [1, "a"], "$[1]", "expected int, found str"),
+        (list[int], [1, True], "$[1]", "expected int, found bool"),
+        (list[int], [1, -(2**63) - 1], "$[1]", "64 bits"),
+        (list[float], [1.0, float("nan")], "$[1]", "NaN"),
+        (list[str], ["a", "\ud800"], "$[1]", "lone surrogate"),
+        (set[int], {2**64}, "$[*]", "65 bits"),
+        (dict[str, Any], {"a": [1, float("nan")]}, "$.a[1]", "NaN"),
+        (dict[str, Any], {"\ud800": 1}, "$", "lone surrogate"),
+        (dict[str, Any], {1: 2}, "$", "expected str, found int"),
         (tuple[int, str], (1,), "$", "expected 2 items .*found 1"),
         (tuple[int, str], (1, 2), "$[1]", "expected str"),
         (set[int], {"a"}, "$[*]", "expected int"),
@@ -221,6 +237,7 @@ def test_what_json_does_not_carry_exactly_is_refused(
         (Movie, {}, "$", "Movie needs a value for title"),
         (Movie, {"title": "a", "year": 1}, "$", "Movie does not declare 'year'"),
         (Movie, {"title": 1}, "$.title", "expected str"),
+        (Watched, {"movie": {"title": 1}}, "$", "Watched needs a value for at"),
         (Model, Model.model_construct(numbers=["a"]), "$", "pydantic cannot dump"),
         (Model, SubModel(), "$", "expected Model, found .*SubModel"),
         (Struct, Struct(["a"]), "$.numbers[0]", "would not come back"),  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
@@ -244,6 +261,8 @@ def test_a_value_that_does_not_fit_its_annotation_is_refused(
         (int, "1", "$", "expected int, found str"),
         (int, 1.0, "$", "expected int, found float"),
         (list[int], [1, None], "$[1]", "expected int, found None"),
+        (Watched, {"movie": {}}, "$", "Watched needs a value for at"),
+        (Watched, {"movie": {}, "at": 1}, "$.movie", "Movie needs a value for title"),
         (tuple[int, int], [1], "$", "expected 2 items"),
         (dict[int, int], {"1_0 ": 1, "x": 2}, "$.x", "expected int, found str"),
         (dict[bool, int], {"yes": 1}, "$.yes", "expected bool"),

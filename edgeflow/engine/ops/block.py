@@ -96,7 +96,7 @@ class BlockOp(Op[T], Generic[T]):
         """Give the result; the branches that still run are cancelled."""
         self.natural = value
         self.leave()
-        self.run.asked.append(self)
+        self.run.line_up(self)
 
     def fail(self, error: BaseException) -> None:
         """Let the body have an error, at once; the branches still running end."""

@@ -90,7 +90,8 @@ class Removal(Operation[None]):
 
     def _run(self) -> Generator[Any, Any, None]:
         run = self.run
-        run.unawaited.discard(self)
+        run.unawaited.pop(self._number, None)
         if not run.check_open():
             yield from run.body.create_future()
-        run.removed.add((*scope.get(run.root).key, self.name))
+        run.removed = run.removed or {}
+        run.removed[(*scope.get(run.root).key, self.name)] = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from edgeflow.engine import children
@@ -11,6 +10,7 @@ from edgeflow.engine.inbox import unseal
 from edgeflow.engine.operation import Op
 from edgeflow.engine.scope import show
 from edgeflow.errors import ChildError, HistoryDiverged, Unencodable
+from edgeflow.late import dataclass
 from edgeflow.values import dumps
 
 if TYPE_CHECKING:
@@ -88,11 +88,13 @@ class CallOp(ChildOp[Any]):
     kind: ClassVar[str] = "call"
     calls: ClassVar[bool] = True
 
-    __slots__ = ("limit", "names")
+    __slots__ = ("limit", "names", "since")
 
     def __init__(self, run: Run, name: str, target: Target, child: str | None) -> None:
         """Run `target` and wait for the message by which it tells its end."""
         super().__init__(run, name, target, child)
+        self.since = run.body.time()
+        """When it was asked for, in s since the epoch: the same on replay."""
         self.names: tuple[str, ...] = ()
         self.limit = 1
 
@@ -130,7 +132,7 @@ class CallOp(ChildOp[Any]):
         else:
             known |= {"kind": end["status"], "error": end["error"]}
             entry = run.journal.record(self.path, "failed", key=self.key, **known)
-            run.settled.append((entry, 0))
+            run.land(entry)
         run.journal.acknowledge(message.id)
 
     def outcome(self, data: dict[str, Any]) -> Any:

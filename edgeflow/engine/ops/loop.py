@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from inspect import Parameter
 from types import UnionType
 from typing import (
@@ -23,6 +22,7 @@ from typing import (
 from edgeflow.engine.ops.block import NO_VALUE, BlockOp, Branch
 from edgeflow.engine.scope import scope, show
 from edgeflow.errors import BodyError, ValueRefused
+from edgeflow.late import dataclass
 from edgeflow.values import converter, dumps, loads, signature
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True)  # no slots: `Stop[int](3)` would fail before Python 3.13
+@dataclass(frozen=True, slots=True)
 class Stop(Generic[T_co]):
     """What a turn returns to end its loop, with the loop's value."""
 
@@ -154,7 +154,7 @@ class LoopOp(BlockOp[Any]):
             self.state = self._encode(self.types.state, result)
             self.began = self.run.journal.tick()
             self.number += 1
-            self.run.asked.append(self)
+            self.run.line_up(self)
 
     def _decoded_state(self) -> Any:
         try:

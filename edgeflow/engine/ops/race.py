@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgeflow.engine.ops.named import NamedBlock
 from edgeflow.errors import RaceError
+from edgeflow.late import dataclass
 
 if TYPE_CHECKING:
     from edgeflow.engine.ops.block import Branch

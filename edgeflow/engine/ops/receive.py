@@ -29,7 +29,7 @@ R = TypeVar("R")
 class Receiving(Op[R], Generic[R, T]):
     """Waits for messages under some names, until a deadline."""
 
-    __slots__ = ("began", "converter", "deadline", "limit", "names", "run")
+    __slots__ = ("began", "converter", "deadline", "limit", "names", "run", "since")
 
     def __init__(  # noqa: PLR0917  the words of ctx.receive
         self,
@@ -47,6 +47,8 @@ class Receiving(Op[R], Generic[R, T]):
         self.converter = converter
         self.deadline = deadline
         self.began = run.body.now
+        self.since = run.body.time()
+        """When it was asked for, in s since the epoch: the same on replay."""
         self.limit = limit
 
     def begin(self, run: Run) -> None:

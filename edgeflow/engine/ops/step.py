@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from edgeflow.engine.attempt import Attempt, StepContext
@@ -19,6 +18,7 @@ from edgeflow.errors import (
     StepErrorKind,
     ValueRefused,
 )
+from edgeflow.late import dataclass
 from edgeflow.retry import Retry
 from edgeflow.state import Draft
 
@@ -82,16 +82,20 @@ class StepOp(Op[T]):
         self,
         run: Run,
         options: StepOptions,
-        call: Callable[[], Any],
+        bind: Callable[[], Callable[[], Any]],
         converter: Converter[T],
         *,
         plain: bool,
         path: Path | None = None,
     ) -> None:
-        """Prepare a call; `plain` functions run in a thread."""
+        """Prepare a call; `plain` functions run in a thread.
+
+        `bind` takes the arguments as they are now; what is recorded needs none.
+        """
         super().__init__(run, options.name, path)
+        entry = run.journal.entries.get(self.key)
+        self.call = bind() if entry is None or not entry.is_done else None
         self.options = options
-        self.call = call
         self.converter = converter
         self.plain = plain
         self.context = copy_context()
@@ -103,7 +107,9 @@ class StepOp(Op[T]):
 
     def begin(self, run: Run) -> None:
         entry = run.journal.entries.get(self.key)
-        if entry is None:
+        if entry is None and not self.options.at_most_once:
+            self._enter(run)
+        elif entry is None:
             self._try(run)
         elif entry.status == "started":
             self.number = entry.attempts
@@ -142,34 +148,48 @@ class StepOp(Op[T]):
         run.flusher.when_durable(entry.mark, lambda: self._enter(run))
 
     def _enter(self, run: Run) -> None:
-        if run.waiting.get(self.key) is not self or run.refuses_steps:
+        if run.waiting.get(self.key) is not self:
             return
-        draft = Draft(run.journal.state, self.name)
-        now = run.clock.now()
-        timeout = self.options.timeout
-        step = StepContext(
-            instance=run.id,
-            workflow=run.workflow_name,
-            name=self.name,
-            attempt=self.number,
-            key=run.journal.stable_id(self.key),
-            resources=run.settings.resources,
-            deadline=None if timeout is None else now + timeout,
-            draft=draft,
-        )
-        if witness := run.journal.wiring.witness:
-            witness.began(run.id, self.key, show(self.path), self.number)
-        self.attempt = Attempt(step, draft, run.clock)
         run.executing[self.key] = self
-        self.attempt.start(
-            self.call,
-            threads=run.settings.threads if self.plain else None,
-            timeout=timeout,
-            context=self.context,
-            ended=lambda: self._ended(run),
-        )
+        if run.flusher.is_wanted:  # it is on its way before code of others runs
+            run.flusher.flush()
+        if run.over or run.eviction is not None:
+            del run.executing[self.key]
+            return
+        journal, now = run.journal, run.clock.now()
+        draft = Draft(journal.state, self.name)
+        timeout = self.options.timeout
+        deadline = None if timeout is None else now + timeout
+        step = StepContext(run, self, self.number, deadline, draft)
+        if witness := journal.wiring.witness:
+            witness.began(run.id, self.key, show(self.path), self.number)
+        attempt = self.attempt = Attempt(step, draft, run.clock, now)
+        call = self.call
+        if call is None:
+            raise RuntimeError(f"{show(self.path)} is recorded, and was begun again")
+        depth = journal.wholeness.lend()
+        try:
+            has_ended = attempt.start(
+                call,
+                host=run.host,
+                threads=run.settings.threads if self.plain else None,
+                timeout=timeout,
+                context=self.context,
+                ended=lambda: self._ended(run),
+            )
+        except (KeyboardInterrupt, SystemExit):  # the process ends, and the attempt
+            run.executing.pop(self.key, None)
+            raise
+        finally:
+            journal.wholeness.take_back(depth)
+        if has_ended:
+            self._conclude(run)
 
     def _ended(self, run: Run) -> None:
+        self._conclude(run)
+        run.advance()
+
+    def _conclude(self, run: Run) -> None:
         attempt = self.attempt
         if attempt is None or run.executing.pop(self.key, None) is None:
             return
@@ -182,17 +202,18 @@ class StepOp(Op[T]):
             run.violate(BodyError(f"how {where} ended cannot be judged: {error!r}"))
         finally:
             attempt.draft.close()
-        run.advance()
 
     def _judge(self, run: Run, attempt: Attempt) -> None:
-        took = round(run.clock.now() - attempt.began, 6)
+        now = run.clock.now()
+        took = round(now - attempt.began, 6)
         try:
             result = attempt.result()
             value = self.converter.encode(result)
-            changes = attempt.draft.changes(run.journal.state)
+            draft = attempt.draft
+            changes = draft.changes(run.journal.state) if draft.touched else {}
             for key, encoded in changes.items():
                 run.journal.check_size(len(encoded or b""), f"state[{key!r}]")
-            self._succeed(run, value, changes, took)
+            self._succeed(run, value, changes, took, now)
         except ValueRefused as error:
             kind = type(error).__name__
             described = {"type": kind, "message": str(error), "data": None}
@@ -205,14 +226,20 @@ class StepOp(Op[T]):
             self._failed(run, error, took)
 
     def _succeed(
-        self, run: Run, value: Any, changes: dict[str, bytes | None], took: float
+        self,
+        run: Run,
+        value: Any,
+        changes: dict[str, bytes | None],
+        took: float,
+        now: float,
     ) -> None:
         undo = self.options.undo
-        with run.journal.change():
+        with run.journal.wholeness:
             entry = run.journal.record(
                 self.path,
                 "completed",
                 key=self.key,
+                now=now,
                 attempts=self.number,
                 took=took,
                 value=value,
@@ -221,7 +248,9 @@ class StepOp(Op[T]):
             if changes:
                 run.journal.set_state(changes)
         self._witness(run)
-        run.emit("step_completed", path=show(self.path), attempt=self.number, took=took)
+        if run.settings.observers.all:
+            path = show(self.path)
+            run.emit("step_completed", path=path, attempt=self.number, took=took)
         run.settle(entry, self._durability(run))
 
     def _failed(self, run: Run, error: BaseException, took: float) -> None:

@@ -1,0 +1,256 @@
+"""What a step costs, counted and not timed: a change that makes it dearer is seen here.
+
+Times are measured in bench/, as ratios. The limits below are what there is, with a
+little room; whoever needs more of it says why, and measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import tracemalloc
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import pytest
+
+from edgeflow import App, Context, step, workflow
+from edgeflow.testing.recorder import RecordingStore
+from edgeflow_memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+IS_EAGER = sys.version_info >= (3, 12)
+KIB = 1024
+
+
+class Record(TypedDict):
+    i: int
+    s: str
+
+
+@step
+async def work(i: int) -> Record:
+    return {"i": i, "s": "0123456789abcdef"}
+
+
+@workflow
+async def steps(ctx: Context, count: int) -> int:
+    for i in range(count):
+        await work(i)
+    return count
+
+
+@workflow
+async def waits(ctx: Context, count: int) -> None:
+    for i in range(count):
+        await work(i)
+    await ctx.receive("go")
+    await work(count)
+
+
+@workflow
+async def receiver(ctx: Context) -> None:
+    while True:
+        await ctx.receive("go")
+
+
+@contextmanager
+def counted(counts: Counter[str]) -> Generator[None]:
+    """Count calls of Python functions, and what the loop is asked for."""
+    loop: Any = asyncio.get_running_loop()
+
+    def watch(_frame: object, event: str, _argument: object) -> None:
+        if event == "call":
+            counts["calls"] += 1
+
+    def count(name: str) -> Any:
+        inner = getattr(loop, name)
+
+        def called(*args: Any, **options: Any) -> Any:
+            counts[name] += 1
+            return inner(*args, **options)
+
+        return called
+
+    names = ("call_soon_threadsafe", "call_at", "_run_once")
+    for name in names:
+        setattr(loop, name, count(name))
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+        for name in names:
+            delattr(loop, name)
+
+
+async def cost_of(app: App, few: int, many: int) -> dict[str, float]:
+    """Give what each of the steps costs by which two instances differ."""
+    found: list[Counter[str]] = []
+    async with app:
+        await app.run(steps, 20)
+        for count in (few, many):
+            counts: Counter[str] = Counter()
+            with counted(counts):
+                await app.run(steps, count)
+            found.append(counts)
+    less, more = found
+    return {name: round((more[name] - less[name]) / (many - few), 2) for name in more}
+
+
+# --- time -----------------------------------------------------------------------------
+
+
+# M-02 M-20, G15
+@pytest.mark.parametrize(
+    ("mode", "calls", "turns"),
+    [
+        ("step", 155 if IS_EAGER else 295, 0.3 if IS_EAGER else 4.1),
+        ("suspend", 100 if IS_EAGER else 205, 0.3 if IS_EAGER else 2.1),
+    ],
+)
+async def test_a_step_in_memory_takes_so_many_calls(
+    mode: Any, calls: int, turns: float
+) -> None:
+    app = App("memory:", workflows=[steps], durability=mode, config={})
+    cost = await cost_of(app, 100, 300)
+
+    assert cost["calls"] <= calls
+    assert cost["_run_once"] <= turns
+    assert cost.get("call_at", 0) <= (0.05 if IS_EAGER else 1.05)  # timers
+    assert "call_soon_threadsafe" not in cost  # no thread
+
+
+# Q-03, G15
+async def test_a_step_costs_the_same_whatever_came_before_it() -> None:
+    app = App("memory:", workflows=[steps], config={})
+    early = await cost_of(app, 100, 200)
+    late = await cost_of(app, 1000, 1100)
+
+    assert abs(late["calls"] - early["calls"]) <= 0.05 * early["calls"]
+
+
+# M-02, STORES §1
+async def test_a_step_on_sqlite_is_one_commit_one_transaction_and_one_hop(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'cost.db'}?synchronous=normal"
+    cost = await cost_of(App(url, workflows=[steps], config={}), 50, 150)
+
+    assert 1 <= cost["call_soon_threadsafe"] <= 1.05  # answers of the thread
+    assert cost["calls"] <= (240 if IS_EAGER else 360)
+    assert cost["_run_once"] <= (4.2 if IS_EAGER else 7.3)
+
+
+async def test_instances_share_hops_to_sqlite(tmp_path: Path) -> None:
+    app = App(f"sqlite:///{tmp_path / 'cost.db'}", workflows=[steps], config={})
+    counts: Counter[str] = Counter()
+    async with app:
+        await app.run(steps, 5)
+        with counted(counts):
+            await asyncio.gather(*(app.run(steps, 5) for _ in range(100)))
+
+    commits = 100 * 7  # the start, each step, the end
+    assert counts["call_soon_threadsafe"] <= commits / 20
+
+
+# E-05
+async def test_a_replay_takes_no_hop_and_few_turns_of_the_loop(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'cost.db'}?synchronous=normal"
+    found: list[Counter[str]] = []
+    for count in (100, 1100):
+        app = App(url, workflows=[waits], durability="suspend", config={})
+        await app.start(waits, count, id=f"i{count}")
+        await app.drive(f"i{count}")
+        await app.handle(f"i{count}").send("go")
+        counts: Counter[str] = Counter()
+        with counted(counts):
+            await app.drive(f"i{count}")
+        found.append(counts)
+    less, more = found
+
+    assert more["call_soon_threadsafe"] == less["call_soon_threadsafe"]
+    assert more["_run_once"] - less["_run_once"] <= 1000 / 200
+    assert more["calls"] - less["calls"] <= 1000 * 60
+
+
+# --- commits --------------------------------------------------------------------------
+
+
+# M-02
+async def test_a_step_is_one_commit_of_a_few_hundred_bytes() -> None:
+    store = RecordingStore(MemoryStore())
+    await App(store, workflows=[steps], config={}).run(steps, 50)
+
+    assert len(store.commits) == 1 + 50 + 1
+    plain = [commit for commit in store.commits[1:-1] if not commit.snapshot]
+    assert max(sum(map(len, commit.frames)) for commit in plain) <= 400
+
+
+# --- memory ---------------------------------------------------------------------------
+
+
+async def kept_by(count: int) -> tuple[int, int]:
+    """Give what a parked instance with so many steps keeps: bytes and blocks."""
+    app = App("memory:", workflows=[waits], config={}, linger=0.0, durability="suspend")
+    rests = asyncio.Event()
+    app.observe(lambda event: rests.set() if is_rest(event) else None)
+    async with app:
+        await app.start(waits, 10, id="warm")
+        await rests.wait()
+        rests.clear()
+        gc.collect()
+        tracemalloc.start()
+        try:
+            await app.start(waits, count, id="i")
+            await rests.wait()
+            await asyncio.sleep(0.05)
+            gc.collect()
+            found = tracemalloc.take_snapshot()
+        finally:
+            tracemalloc.stop()
+    only = found.filter_traces([tracemalloc.Filter(True, "*edgeflow*")])  # noqa: FBT003  its own API
+    statistics = only.statistics("filename")
+    return sum(s.size for s in statistics), sum(s.count for s in statistics)
+
+
+# G15
+async def test_a_recorded_step_keeps_less_than_a_kib() -> None:
+    few, many = await kept_by(100), await kept_by(600)
+
+    assert (many[0] - few[0]) / 500 <= 1.1 * KIB
+    assert (many[1] - few[1]) / 500 <= 12
+
+
+# K-09, G15
+async def test_a_parked_instance_keeps_less_than_six_kib(tmp_path: Path) -> None:
+    url, many = f"sqlite:///{tmp_path / 'cost.db'}?synchronous=normal", 100
+    limits = {"max_parked": 2 * many, "linger": 0.0}
+    async with App(url, workflows=[receiver], config=limits) as app:
+        rests = asyncio.Semaphore(0)
+        app.observe(lambda event: rests.release() if is_rest(event) else None)
+        for first, last in ((0, 20), (20, 20 + many)):
+            gc.collect()
+            tracemalloc.start()
+            try:
+                starts = (app.start(receiver, id=f"i{n}") for n in range(first, last))
+                await asyncio.gather(*starts)
+                for _ in range(first, last):
+                    await rests.acquire()
+                await asyncio.sleep(0.05)
+                gc.collect()
+                kept, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+
+    assert kept / many <= 6 * KIB
+
+
+def is_rest(event: Any) -> bool:
+    return bool(event.kind == "suspended")
