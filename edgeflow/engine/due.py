@@ -55,10 +55,10 @@ class Due:
 
     def room(self) -> int:
         """Tell how many more instances may run here now: opened ones run soon."""
-        runs = self._worker.runs
-        busy = {name for name, run in runs.items() if run.resting is None}
-        opening = self._worker.openings.tasks.keys() - runs.keys()
-        return max(self._worker.plan.max_running - len(busy) - len(opening), 0)
+        worker = self._worker
+        busy = len(worker.runs) - len(worker.parking)
+        opening = worker.openings.tasks.keys() - worker.runs.keys()
+        return max(worker.plan.max_running - busy - len(opening), 0)
 
     async def claim(self, limit: int, since: float | None = None) -> list[str]:
         """Take instances that are due now, or since some time."""

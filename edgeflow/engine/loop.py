@@ -29,6 +29,8 @@ log = logging.getLogger("edgeflow")
 
 FEW_TASKS = 16
 """References to tasks, dead or alive, that are not worth a look."""
+NO_TASKS: list[weakref.ref[asyncio.Task[Any]]] = []
+"""Empty, and replaced where something is put into it."""
 SPIN_LIMIT = 2_000_000
 """Callbacks without a moment of rest after which a body is said to spin."""
 
@@ -137,10 +139,11 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     __slots__ = (
         "_early",
+        "_first",
         "_most_tasks",
         "_number",
+        "_others",
         "_task_factory",
-        "_tasks",
         "closing",
         "now",
         "owner",
@@ -154,7 +157,8 @@ class BodyLoop(asyncio.AbstractEventLoop):
         """
         self.owner = owner
         self.now = now
-        self._tasks: list[weakref.ref[asyncio.Task[Any]]] = []
+        self._first: asyncio.Task[Any] | None = None
+        self._others: list[weakref.ref[asyncio.Task[Any]]] = NO_TASKS
         self._most_tasks = FEW_TASKS
         self.closing = False
         self.ready: list[asyncio.Handle] = []
@@ -297,15 +301,20 @@ class BodyLoop(asyncio.AbstractEventLoop):
         return task
 
     def _note(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.append(weakref.ref(task))
-        if len(self._tasks) > self._most_tasks:
-            self._tasks = [ref for ref in self._tasks if ref() is not None]
-            self._most_tasks = FEW_TASKS + 2 * len(self._tasks)
+        if self._first is None:
+            self._first = task
+            return
+        self._others = self._others or []
+        self._others.append(weakref.ref(task))
+        if len(self._others) > self._most_tasks:
+            self._others = [ref for ref in self._others if ref() is not None]
+            self._most_tasks = FEW_TASKS + 2 * len(self._others)
 
     @property
     def tasks(self) -> list[asyncio.Task[Any]]:
-        """The tasks that somebody holds, the oldest first."""
-        return [task for ref in self._tasks if (task := ref()) is not None]
+        """The first task, and those that somebody holds, the oldest first."""
+        held = [task for ref in self._others if (task := ref()) is not None]
+        return held if self._first is None else [self._first, *held]
 
     def get_task_factory(self) -> Any:
         return self._task_factory

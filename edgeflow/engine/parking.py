@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from edgeflow.engine.inbox import Inbox
@@ -32,6 +33,9 @@ class Parking:
         """The store, if it has the power to resume."""
         self._runs: OrderedDict[str, tuple[Run, Alarm | None]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._runs)
+
     def park(self, run: Run) -> list[Run]:
         """Keep a run; give those that must leave for it."""
         rest = run.resting
@@ -39,8 +43,8 @@ class Parking:
         if rest is not None and rest.wake_at is not None:
             alarm = self._clock.call_at(rest.wake_at, lambda: self._wake(run.id))
         self._runs[run.id] = (run, alarm)
-        surplus = len(self._runs) - self._places
-        return [run for run, _ in list(self._runs.values())[: max(0, surplus)]]
+        surplus = max(0, len(self._runs) - self._places)
+        return [run for run, _ in islice(self._runs.values(), surplus)]
 
     def leave(self, run: Run) -> None:
         """Keep a run no longer, if it was kept."""

@@ -220,7 +220,6 @@ class Worker:
             ours = isinstance(run.failure, Fenced) and self.revising[run.id] > 0
             self._answer(run.id, Outcome("pending") if ours else run.failure)
             return
-        outcome = self.plan.outcome_of(run)
         if run.borrowed:
             self._spawn(self._give_back(run))
         if run.finished or run.stopping or not self._keeps(run):
@@ -228,7 +227,10 @@ class Worker:
         else:
             for other in self.parking.park(run):
                 self.drop(other)
-        self._answer(run.id, outcome)
+        if self._waiters.any(run.id) or self.attendance.is_given_to(run.id):
+            self._answer(run.id, self.plan.outcome_of(run))
+        else:
+            self.bells.ring(run.id)
 
     def put_off(self, run: Run) -> bool:
         """Drop a run for which nobody waits; False: it has to come to rest first."""
