@@ -82,5 +82,15 @@ DELETE = f"select edgeflow.delete_{LAYOUT}(%s, %s)"
 LAST = "select seq, token from edgeflow.head where ns = %s and id = %s"
 UNREAD = """select id, name, body, at from edgeflow.inbox
   where ns = %s and instance = %s and unread order by n"""
+# No function, so that layout 1 stays as it is in every database. All of it has one
+# snapshot: only the owner consumes, so what that misses has come since, and makes the
+# instance due as ever.
+RESUME = """with held as (
+    update edgeflow.head set lease = edgeflow.now() + %s, worker = %s
+      where ns = %s and id = %s and token = %s
+        and status not in ('completed', 'failed', 'cancelled')
+        and (lease <= edgeflow.now() or worker = %s) returning 1)
+  select i.id, i.name, i.body, i.at from held left join edgeflow.inbox i
+    on i.ns = %s and i.instance = %s and i.unread order by i.n"""
 CONSUMED = """select id from edgeflow.inbox
   where ns = %s and instance = %s and not unread"""

@@ -221,6 +221,20 @@ class PostgresStore:
         ((renewed,),) = await self._opened().fetch(sql.RENEW, values)
         return bool(renewed)
 
+    async def resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        """Lease an instance for `lease` s from the server's now on, and read its inbox.
+
+        None: `token` is not the last owner's, it has ended, or another worker has it.
+        """
+        key = (self._namespace, instance)
+        values = [float(lease), worker, *key, token, worker, *key]
+        rows = await self._opened().in_turn(instance, sql.RESUME, values)
+        # A row without an id stands for an instance without messages.
+        unread = [Envelope(instance, *row) for row in rows if row[0] is not None]
+        return unread if rows else None
+
     async def unread(self, instance: str) -> Sequence[Envelope]:
         """Read the unread messages in order of arrival, delayed ones too."""
         values = [self._namespace, instance]

@@ -25,6 +25,7 @@ from edgeflow.store import (
     Limits,
     Query,
     Remembers,
+    Resumes,
     SyncCommit,
 )
 from edgeflow.stores import store_from_url
@@ -122,7 +123,7 @@ async def test_of_those_due_at_once_the_first_by_id_is_claimed(
 
 def test_it_has_every_power_but_to_say_what_is_missing(address: str) -> None:
     store = PostgresStore(address)
-    for power in (SyncCommit, Examines, Remembers, Hints):
+    for power in (SyncCommit, Examines, Remembers, Resumes, Hints):
         assert isinstance(store, power)
 
 

@@ -101,6 +101,10 @@ class Session:
     def send(self, to: str, message_id: str) -> int:
         return self.reads(sql.SEND, ["default", to, message_id, "n", b"", 0.0])
 
+    def resume(self, instance: str) -> int:
+        key = ("default", instance)
+        return self.reads(sql.RESUME, [0.0, "w", *key, b"t", "w", *key])
+
     def all_calls(self, new: str, old: str) -> dict[str, int]:
         """Start an instance, and do with it and another one what can be done."""
         mail = (Envelope(old, f"s{new}", "n", b""),)
@@ -116,6 +120,7 @@ class Session:
             "load": self.reads(sql.LOAD, ["default", old]),
             "open": self.commit(old, replace(taken, seq=self.last(old) + 1)),
             "renew": self.reads(sql.RENEW, ["default", old, b"t", 0.0]),
+            "resume": self.resume(old),
             "unread": self.reads(sql.UNREAD, ["default", old]),
             "delete": self.reads(sql.DELETE, ["default", new]),
         }
@@ -161,6 +166,8 @@ async def test_what_others_put_into_public_is_not_called(address: str) -> None:
         await store.send(replace(message, to="i"))
 
         assert await store.claim(1, 10, 30, "w") == ["i", "j"]
+        assert await store.resume("i", b"t", 1, 30, "another") is None
+        assert await store.resume("i", b"t", 1, 30, "w") == [replace(message, to="i")]
         assert await last(store, "i") == 3
         await store.delete("i")
     async with opened(address):  # it looks whether all is there

@@ -156,6 +156,38 @@ async def test_an_owner_that_was_replaced_waits_for_the_other_and_is_refused(
     assert await last(store, "i") == 2
 
 
+async def test_who_resumes_waits_for_a_new_owner_and_is_refused(
+    store: PostgresStore, address: str, namespace: str
+) -> None:
+    # N-04 N-09
+    await store.commit("i", WAITS)
+    with stopped(address, namespace) as other:
+        other.commit("i", replace(START, seq=2, token=b"other", opens=True))
+        late = asyncio.ensure_future(store.resume("i", b"t", 0, 30, "w"))
+        await until(lambda: waiting(address) == 1)
+
+    assert await late is None
+    assert await due(store) == ["i"]
+
+
+async def test_a_message_that_a_resume_does_not_see_makes_due_when_that_rests(
+    store: PostgresStore, address: str, namespace: str
+) -> None:
+    # N-08 N-09
+    await store.commit("i", replace(WAITS, due=1.0))
+    with stopped(address, namespace) as other:
+        assert other.claim() == ["i"]
+        resuming = asyncio.ensure_future(store.resume("i", b"t", 0, 30, "w"))
+        await until(lambda: waiting(address) == 1)
+        await store.send(MESSAGE)
+    assert await resuming == []
+    assert await due(store) == []
+
+    await store.commit("i", replace(WAITS, seq=2))
+
+    assert await due(store) == ["i"]
+
+
 async def test_a_delete_waits_for_a_start_in_flight_and_removes_it(
     store: PostgresStore, address: str, namespace: str
 ) -> None:

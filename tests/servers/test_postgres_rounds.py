@@ -165,6 +165,8 @@ async def test_every_other_call_is_one_round_trip_too(
         store.claim(1, 10, 30, "w"),
         store.claim(1, 10, 30, "w"),
         store.renew("i", b"t", 1, 30),
+        store.resume("i", b"t", 1, 30, "w"),
+        store.resume("i", b"t", 1, 30, "another"),
         store.delete("i"),
         store.examine(),
     ):

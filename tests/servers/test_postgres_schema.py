@@ -160,6 +160,7 @@ async def test_a_role_that_may_only_write_finds_it_there(
     async with opened(as_role(address, role)) as store:
         await store.commit("i", replace(START, sends=(Envelope("j", "m", "n", b""),)))
         assert await store.claim(1, 1, 1, "w") == ["i"]
+        assert await store.resume("i", b"t", 1, 1, "w") == []
         await store.delete("i")
         await store.delete("j")
 

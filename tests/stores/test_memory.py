@@ -49,6 +49,11 @@ class Ticking(MemoryStore):
     ) -> bool:
         return await super().renew(instance, token, self.now, lease)
 
+    async def resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        return await super().resume(instance, token, self.now, lease, worker)
+
     async def claim(
         self, now: float, limit: int, lease: float, worker: str
     ) -> Sequence[str]:

@@ -23,7 +23,7 @@ same cases check what the flag promises instead.
 It is alike with the power to commit without a loop: with `SyncCommit` the cases of
 `EmergencyCases` write by it, from a thread, while the loop stands still; the same
 must be read afterwards if a store that lacks it writes by `commit`. So it is with
-`Remembers` and `Examines`, in `PowerCases`.
+`Remembers`, `Examines` and `Resumes`, in `PowerCases`.
 
 There is one exception. For a store with `server_clock` no time passes, unless
 `set_clock` is there: without it, cases with leases are skipped and say so.
