@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,11 +19,17 @@ MAX_ROWS = 128
 MAX_BYTES = 8 * 1024 * 1024
 
 
-@dataclass(slots=True)
 class _Passenger:
-    rows: Sequence[Row]
-    size: int
-    landed: asyncio.Future[None]
+    """One commit, and who waits for it."""
+
+    __slots__ = ("landed", "rows", "size")
+
+    def __init__(
+        self, rows: Sequence[Row], size: int, landed: asyncio.Future[None]
+    ) -> None:
+        self.rows = rows
+        self.size = size
+        self.landed = landed
 
 
 class Group:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -25,12 +24,14 @@ _BLANKS: Row = (None,) * 8
 _AMONG: Row = (sql.PLAIN, None, None, *_NOTHING)
 
 
-@dataclass(slots=True)
 class _Bodies:
     """Bodies of messages on their way, as one blob."""
 
-    parts: list[bytes] = field(default_factory=list[bytes])
-    size: int = 0
+    __slots__ = ("parts", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
 
     def add(self, body: bytes) -> tuple[int, int]:
         """Return where the body starts, counted from 1, and its length."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from edgeflow.engine.children import Birth, Met
+    from edgeflow.engine.composing import Rest
     from edgeflow.engine.run import Run
     from edgeflow.store import Envelope
 
@@ -136,14 +137,17 @@ class Flusher:
 
     # --- flushing -----------------------------------------------------------------
 
-    def flush(self) -> bool:
+    def flush(self, rest: Rest | None = None) -> bool:
         """Begin a flush, unless one is in flight: then its end begins the next.
 
-        True: it was written at once. Else the run is advanced when it is.
+        `rest` is how the instance rests now, if that is known. True: it was written
+        at once. Else the run is advanced when it is.
         """
         if self._flight is not None:
             return False
-        rest, now = self._run.rest_now(), self._clock.now()
+        if rest is None:
+            rest = self._run.rest_now()
+        now = self._clock.now()
         self.urgent = False
         self._dirty_since = None
         self._renew_at, self._until = now + rest.lease / 2, now + rest.lease

@@ -282,13 +282,13 @@ class Run(Desk):
             return False
         if self.journal.dirty or self.journal.written != rest:
             self.journal.deaths = deaths
-            self._flush()
+            self._flush(None if self._ending else rest)
             return False
         return True
 
-    def _flush(self) -> None:
+    def _flush(self, rest: Rest | None = None) -> None:
         """Flush, and then go on."""
-        if self.flusher.flush():
+        if self.flusher.flush(rest):
             self.advance_soon()
 
     def _come_to_rest(self, rest: Rest) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,7 +64,9 @@ def fields_of(cls: type) -> tuple[Field, ...]:
 
 
 def _of_dataclass(cls: Any) -> Iterator[Field]:
-    for field in dataclasses.fields(cls):
+    from dataclasses import MISSING, fields  # noqa: PLC0415  costly, if nobody has any
+
+    for field in fields(cls):
         required = field.default is MISSING and field.default_factory is MISSING
         if field.init:
             yield Field(field.name, field.name, required=required)
