@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from datetime import UTC, datetime
@@ -115,13 +116,36 @@ def names(known: Sequence[str], what: str) -> Any:
     return parse
 
 
+def number(kind: type[int | float]) -> Any:
+    """Give a parser of numbers above 0."""
+
+    def parse(text: str) -> int | float:
+        found = kind(text)
+        if not 0 < found < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+        return found
+
+    parse.__name__ = kind.__name__  # argparse names it where `kind` refuses
+    return parse
+
+
+def existing(text: str) -> Path:
+    """Parse the name of a file with results."""
+    path = Path(text)
+    try:
+        read([path])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{text} has no results: {error}") from error
+    return path
+
+
 def arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("-k", "--turns", type=int, default=5, help="how often (default: 5)")
+    add("-k", "--turns", type=number(int), default=5, help="how often (default: 5)")
     add(
         "--peers",
         type=names(list(PEERS), "peer"),
@@ -134,14 +158,21 @@ def arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
         default=list(SCENARIOS),
         help=f"of {','.join(SCENARIOS)} (default: all)",
     )
-    add("--scale", type=float, default=1.0, help="a factor on each count (default: 1)")
-    add("--timeout", type=float, default=240.0, help="seconds for a peer in a scenario")
+    scale, timeout = "a factor on each count (default: 1)", "seconds for each scenario"
+    add("--scale", type=number(float), default=1.0, help=scale)
+    add("--timeout", type=number(float), default=240.0, help=timeout)
     add(
         "--out",
         type=Path,
         help="a name for the files; results that are there stay (default: the time)",
     )
-    add("--table", type=Path, nargs="+", metavar="FILE", help="only show these results")
+    add(
+        "--table",
+        type=existing,
+        nargs="+",
+        metavar="FILE",
+        help="only show these results",
+    )
     return parser.parse_args(line)
 
 

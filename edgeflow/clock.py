@@ -46,7 +46,8 @@ NOTHING = nullcontext()
 class SystemClock:
     """The clock of the machine."""
 
-    now = staticmethod(time.time)
+    def now(self) -> float:
+        return time.time()
 
     def call_at(
         self,

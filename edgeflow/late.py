@@ -18,7 +18,7 @@ from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from dataclasses import dataclass, field, replace
 
 __all__ = ["dataclass", "field", "late", "replace"]
@@ -109,7 +109,8 @@ class Shape:
         )
         made: dict[str, Any] = {}
         # In the names of its module, as that of a dataclass is: annotations are there.
-        exec(text, vars(sys.modules[cls.__module__]), made)  # noqa: S102  as dataclasses
+        names = getattr(sys.modules.get(cls.__module__), "__dict__", {})
+        exec(text, names, made)  # noqa: S102  as dataclasses do
         init = made["make"](**known)
         init.__qualname__ = f"{cls.__qualname__}.__init__"
         init.__annotations__ = {**self.annotations, "return": None}
@@ -190,11 +191,24 @@ class First(Late):
             instance.__post_init__()
 
 
+def names_of(value: Value) -> Sequence[str]:
+    """Name the fields of a value, whose class may be a dataclass made of a late one."""
+    for cls in type(value).__mro__:
+        if "__late__" in vars(cls):
+            break
+        if FIELDS in vars(cls):
+            import dataclasses  # noqa: PLC0415  costly, and seldom needed
+
+            return [field.name for field in dataclasses.fields(cast("Any", value))]
+    return value.__late__.names
+
+
 class Value:
     """What all late dataclasses do alike; `__late__` says with which fields."""
 
     __slots__ = ()
-    __late__: Shape
+    if TYPE_CHECKING:
+        __late__: Shape
 
     @recursive_repr()
     def __repr__(self) -> str:
@@ -211,15 +225,15 @@ class Value:
         return hash(self.__late__.values(self))
 
     def __replace__(self, /, **changes: Any) -> Any:
-        names = self.__late__.names
+        names = names_of(self)
         kept = {name: getattr(self, name) for name in names if name not in changes}
         return self.__class__(**kept, **changes)
 
     def __getstate__(self) -> list[Any]:
-        return [getattr(self, name) for name in self.__late__.names]
+        return [getattr(self, name) for name in names_of(self)]
 
     def __setstate__(self, state: list[Any]) -> None:
-        for name, value in zip(self.__late__.names, state, strict=True):
+        for name, value in zip(names_of(self), state, strict=True):
             object.__setattr__(self, name, value)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from edgeflow.errors import TooLarge
-from edgeflow.frozen import dataclass
+from edgeflow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

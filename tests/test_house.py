@@ -128,7 +128,7 @@ LAYERS = (
     ("edgeflow.outcome", "edgeflow.events", "edgeflow.store", "edgeflow.platform"),
     ("edgeflow.config.*",),
     ("edgeflow.errors", "edgeflow.engine"),
-    ("edgeflow.late", "edgeflow.frozen"),
+    ("edgeflow.late",),
 )
 
 ADAPTERS_MAY_IMPORT = {

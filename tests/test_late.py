@@ -322,6 +322,42 @@ def test_a_dataclass_may_build_on_it() -> None:
         assert [f.name for f in dataclasses.fields(Wider)] == ["x", "y", "names", "z"]
 
 
+@pytest.mark.parametrize(
+    "twin",
+    [
+        copy.copy,
+        copy.deepcopy,
+        late.replace,
+        dataclasses.replace,
+    ],
+    ids=["copy", "deepcopy", "replace", "dataclasses.replace"],
+)
+def test_a_dataclass_that_builds_on_it_is_copied_with_its_own_fields(
+    twin: Callable[[Any], Any],
+) -> None:
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Wider(frozen(late)):  # type: ignore[misc]
+        z: int = 0
+        w: str = "unset"
+
+    found = twin(Wider(1, z=3, w="mine"))
+
+    assert (found.x, found.z, found.w) == (1, 3, "mine")
+
+
+def test_hints_name_the_fields_and_nothing_else() -> None:
+    assert get_type_hints(keyword(late)).keys() == {"a", "b"}
+
+
+def test_it_is_made_though_its_module_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cls = frozen(late)
+    monkeypatch.delitem(sys.modules, __name__, raising=False)
+
+    assert [cls(n).x for n in range(3)] == [0, 1, 2]
+    with pytest.raises(TypeError):
+        cls(bogus=1)
+
+
 def test_without_slots_it_is_refused() -> None:
     with pytest.raises(TypeError, match="say slots=True"):
         late.late(frozen=True)

@@ -197,6 +197,16 @@ def test_ours_are_known_by_their_names_without_a_look(
     assert type(store_from_url("memory:")).__name__ == "MemoryStore"
 
 
+def test_nobody_takes_one_of_our_names_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    announce(tmp_path / "toy.dist-info", f"[{STORES}]\nmemory = {HERE}:MoonStore\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    forget()
+
+    assert type(store_from_url("memory:")).__name__ == "MemoryStore"
+
+
 def test_a_scheme_that_nobody_announces_is_refused_with_those_that_are() -> None:
     with pytest.raises(ConfigError, match="'mars', as the URL wants: dynamodb, files,"):
         store_from_url("mars:")

@@ -24,19 +24,27 @@ _CHUNK = 64  # rows that aiosqlite's cursors, which we do not use, read at a tim
 class Line(aiosqlite.Connection):
     """Does what it is given in the order of the calls, one thing at a time."""
 
+    _raw: sqlite3.Connection
+
     def __init__(self, path: str, busy_timeout: float) -> None:
         """Name the file; it is opened, and the thread started, by awaiting the line."""
 
         def connect() -> sqlite3.Connection:
-            return sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
+            self._raw = sqlite3.connect(
+                path, timeout=busy_timeout, isolation_level=None
+            )
+            return self._raw
 
         super().__init__(connect, _CHUNK)
         self._name = path
 
     @property
     def raw(self) -> sqlite3.Connection:
-        """The connection itself, for work on the thread."""
-        return self._conn
+        """The connection itself, for work on the thread.
+
+        aiosqlite forgets its own as soon as a close is cut off, while work waits.
+        """
+        return self._raw
 
     def post(self, work: Callable[[], None]) -> None:
         """Have the thread do some work that raises nothing.

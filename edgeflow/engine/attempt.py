@@ -71,7 +71,8 @@ class StepContext:
         """When the attempt is cut off, in s since the epoch; None: never."""
         self._run = run
         self._op = op
-        self._stopping: Stopping | None = None
+        # At once for a thread, which may ask for it while it is set.
+        self._stopping = Stopping() if op.plain else None
         self._draft = draft
 
     @property

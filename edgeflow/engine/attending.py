@@ -83,8 +83,11 @@ class Attendance:
                     await to_the_end(self.families.part(instance))
 
     def keep(self, instance: str, answer: Outcome[Any] | BaseException) -> None:
-        """Keep how a run has ended of which nobody has heard yet."""
-        if self.is_given_to(instance):
+        """Keep how a run has ended of which nobody has heard yet.
+
+        Of one that was fenced the store knows more.
+        """
+        if self.is_given_to(instance) and not isinstance(answer, Fenced):
             self._unheard[instance] = answer
 
     def heard(self, instance: str) -> Outcome[Any] | None:

@@ -58,7 +58,7 @@ class Committer:
             Fenced: if another owner has written; nothing of this was.
             StoreUnavailable: if it could not be written, or that is not known.
         """
-        give_up = commit.now + SECONDS
+        give_up = self._clock.now() + SECONDS
         unknown = False
         last: Exception | None = None
         for tries in range(RETRIES + 1):

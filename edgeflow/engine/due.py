@@ -56,7 +56,7 @@ class Due:
     def room(self) -> int:
         """Tell how many more instances may run here now: opened ones run soon."""
         worker = self._worker
-        busy = len(worker.runs) - len(worker.parking)
+        busy = len(worker.runs) - len(worker.parking) + worker.waking
         opening = worker.openings.tasks.keys() - worker.runs.keys()
         return max(worker.plan.max_running - busy - len(opening), 0)
 

@@ -160,7 +160,11 @@ class Flusher:
         work = self._journal.write(taken)
         if self._journal.births:
             work = self._bear(work, children.owed(self._journal))
-        flight = start(work, self._host)
+        try:
+            flight = start(work, self._host)
+        except (KeyboardInterrupt, SystemExit) as error:  # it may be written, or not
+            self._fail(error)
+            raise
         if flight.done():
             return self._land(flight)
         self._flight = flight

@@ -38,18 +38,24 @@ class Pace:
     def set(self) -> None:
         """Advance it when the next thing can happen by time alone."""
         run = self._run
-        if self._soon is not None:
-            return  # then it is known better
         self.stop()
         if run.resting is not None or run.is_ending:
             return
-        if run.executing:
+        if run.executing or (self._soon is not None and run.is_busy):
             run.flusher.keep_lease()
-            if resting.names_of(run):
-                run.mailbox.expect(run.settings.poll, lambda: listening.look(run))
+            if run.receivers or "parent" in run.journal.start:
+                self._expect()
+        if self._soon is not None:
+            return  # then it is known better when
         when = resting.next_time(run)
         if when is not None:
             self._alarm = run.clock.call_at(when, run.advance)
+
+    def _expect(self) -> None:
+        """Look for messages of other processes while code runs."""
+        run = self._run
+        if resting.names_of(run):
+            run.mailbox.expect(run.settings.poll, lambda: listening.look(run))
 
     def stop(self) -> None:
         """Let time alone do nothing."""

@@ -61,8 +61,15 @@ class Parking:
             return False
         with self._clock.busy():
             unread = await self._wiring.store.unread(run.id)
+        return self.is_cause(run, unread)
+
+    def is_cause(self, run: Run, unread: Sequence[Envelope]) -> bool:
+        """Tell whether a run at rest is due, by these messages or by time."""
+        rest, now = run.resting, self._clock.now()
+        if rest is None or (rest.wake_at is not None and rest.wake_at <= now):
+            return True
         visible = Inbox(unread).visible_at(rest.awaiting)
-        return visible is not None and visible <= self._clock.now()
+        return visible is not None and visible <= now
 
     async def resume(self, run: Run, lease: float) -> Sequence[Envelope] | None:
         """Take the lease of a run, and read its inbox, at once; None: it is lost."""

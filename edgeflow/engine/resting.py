@@ -45,10 +45,10 @@ def rest_of(run: Run) -> Rest:
 def at_work(run: Run) -> Rest:
     """Say that code of the instance runs, or that it owes something to others."""
     busy: Status = "undoing" if run.journal.undo else "running"
-    written, lease = run.journal.written, run.settings.lease
-    if written is None or written.resting or written.due is None:
-        return Rest(busy, due=run.clock.now(), lease=lease, resting=False)
-    return Rest(busy, due=written.due, lease=lease, resting=False)  # stores keep it so
+    written, due = run.journal.written, run.clock.now()
+    if written is not None and not written.resting and written.due is not None:
+        due = min(due, written.due)  # what stays as it is need not be written anew
+    return Rest(busy, due=due, lease=run.settings.lease, resting=False)
 
 
 def cut_off(run: Run) -> Rest:

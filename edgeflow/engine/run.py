@@ -41,6 +41,8 @@ SLICE = 256
 """Deliveries of a replay after which the host's loop may turn."""
 BEGIN_COST = 64
 """How many of them the beginning of a live operation counts for."""
+SLICE_SECONDS = 0.005
+"""After which nothing more begins before the host's loop has turned."""
 
 
 class Run(Desk):
@@ -55,6 +57,7 @@ class Run(Desk):
         "eviction",
         "failure",
         "find_undo",
+        "has_stepped",
         "host",
         "is_cancelled",
         "mailbox",
@@ -99,6 +102,8 @@ class Run(Desk):
         """Whether ^C was felt in the body: that is nothing that the body did."""
         self.is_cancelled = bool(journal.cancel)
         """Whether it is durable that the instance is to be cancelled."""
+        self.has_stepped = False
+        """Whether a step has begun and ended while the loop stood still."""
         self.pace = Pace(self)
 
     # --- the heart ------------------------------------------------------------
@@ -131,7 +136,7 @@ class Run(Desk):
         """Have `advance` called from a callback of its own."""
         self.pace.soon()
 
-    def _turn(self) -> None:  # noqa: C901, PLR0911, PLR0912  one decision after the other, in one place
+    def _turn(self) -> None:  # noqa: C901, PLR0911, PLR0912, PLR0915  one decision after the other, in one place
         self.resting = None
         if self.task is None and not self._ending:
             known = self.journal.cancel.get("from") in {"pending", "blocked"}
@@ -139,6 +144,7 @@ class Run(Desk):
                 return self._end()  # its body is not entered (any more)
             self.task = self._start()
         left, wholeness = SLICE, self.journal.wholeness
+        until = self.host.time() + SLICE_SECONDS
         while left > 0 and not self.over:
             left -= 1
             if self.body.ready:
@@ -169,15 +175,22 @@ class Run(Desk):
                         op.begin(self)
                 else:
                     self.begin(self.next_asked())
+                if self.host.time() > until:
+                    left = 0
             elif gate := self.flusher.open_gate():
                 gate()
+            elif self.has_stepped:  # at once: what else there is has its turn as well
+                self.has_stepped = False
+                if (self.receivers or self.timers) and self.flusher.is_held:
+                    self._take_what_came()
+                self.flusher.flush_if_due()
             elif self.settled:
                 if self.settled[0][1] > self.journal.durable or self.flusher.overfull:
                     if not self.flusher.flush():
                         return None
                 else:
                     self.deliver(self.settled.popleft()[0])
-            elif self.flusher.is_held and (self._receive() or self._reach_time()):
+            elif self.flusher.is_held and self._take_what_came():
                 continue
             elif self.journal.births and not self.executing:
                 if not self.flusher.flush():
@@ -201,21 +214,10 @@ class Run(Desk):
         context.run(scope.set, self.root)
         return self.body.create_task(begin(self), context=context)
 
-    def _receive(self) -> bool:
-        """Give waiting messages to the receive that asked first."""
-        now = self.clock.now()
-        for op in self.receivers.values():
-            messages = self.mailbox.take(op.names, op.limit, now)
-            if messages is None:
-                if not self.mailbox.is_fetching:
-                    listening.fetch(self)
-                return False
-            if messages:
-                op.arrived(self, messages)
-                return True
-        return False
-
-    def _reach_time(self) -> bool:
+    def _take_what_came(self) -> bool:
+        """Record a message, or a time that is reached; tell whether there was one."""
+        if listening.receive(self):
+            return True
         if self.mailbox.is_fetching and self.receivers:
             return False  # a message wins over its deadline
         callback = self.timers.pop(self.clock.now())

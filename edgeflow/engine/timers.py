@@ -42,6 +42,9 @@ class Timers:
         """Forget the time of a key; tell whether it had one."""
         return self._live.pop(key, None) is not None
 
+    def __bool__(self) -> bool:
+        return bool(self._live)
+
     def next(self) -> float | None:
         """Give the earliest time, or None."""
         while self._heap and not self._is_live(self._heap[0]):

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
+
+from edgeflow.engine import listening
+from edgeflow.errors import StoreError
 
 if TYPE_CHECKING:
     from edgeflow.engine.run import Run
     from edgeflow.engine.worker import Worker
+
+
+log = logging.getLogger("edgeflow")
+
+
+async def go_on(worker: Worker, run: Run) -> None:
+    """Let a run go on that is kept here, or drive its instance anew."""
+    worker.waking += 1
+    try:
+        woken = await wake(worker, run)
+    except StoreError as error:
+        log.warning("instance %r goes on elsewhere or later: %s", run.id, error)
+        return
+    finally:
+        worker.waking -= 1
+    if not woken and run.over:
+        await worker.drive_quietly(run.id, take_over=False)
 
 
 async def wake(worker: Worker, run: Run) -> bool:
@@ -24,11 +45,15 @@ async def wake(worker: Worker, run: Run) -> bool:
         ours = await parking.renew(run, lease)
     if run.over and ours:  # dropped meanwhile: others may run it at once
         await parking.renew(run, 0.0)
-    if run.over or run.resting is None:
-        return not run.over
-    if not ours:
+    if run.resting is None and not run.over:  # by another ring; this one is newer
+        listening.fetch(run)
+        return True
+    if run.over or not ours:
         worker.drop(run)
         return False
+    if unread is not None and not parking.is_cause(run, unread):
+        await parking.renew(run, 0.0)
+        return run.resting is None and not run.over
     parking.leave(run)
     run.resume(unread)
     return True

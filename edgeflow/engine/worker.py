@@ -24,7 +24,7 @@ from edgeflow.engine.retention import Retention
 from edgeflow.engine.run import Run
 from edgeflow.engine.scope import show
 from edgeflow.engine.waiters import Waiters
-from edgeflow.engine.waking import wake
+from edgeflow.engine.waking import go_on, wake
 from edgeflow.errors import (
     BodyError,
     EdgeflowError,
@@ -65,6 +65,8 @@ class Worker:
         self.attendance = Attendance(self)
         self.retention = Retention(wiring, plan.keep_finished)
         self.due = Due(self)
+        self.waking = 0
+        """How many runs are about to go on."""
         self.rung: set[str] = set()
         """What has something to do, by what this process knows, and is not driven."""
         self._draining = False
@@ -168,11 +170,11 @@ class Worker:
             return
         if run.resting is None:
             listening.fetch(run)
-        elif self.serving and not self.parking.resumes:
+        elif self.serving and not (self.parking.resumes and self.due.room()):
             self.poller.look_soon()  # it may be another process's by now
         elif self._keeps(run):
             self.rung.add(name)
-            self._spawn(self._go_on(run))
+            self._spawn(go_on(self, run))
 
     # --- opening and resuming ---------------------------------------------------
 
@@ -341,16 +343,6 @@ class Worker:
             self.due.claimed.discard(instance)
             self.poller.room()  # it may have ended without a run that rested
         return None
-
-    async def _go_on(self, run: Run) -> None:
-        """Let a run go on that is kept here, or drive its instance anew."""
-        try:
-            woken = await wake(self, run)
-        except StoreError as error:
-            log.warning("instance %r goes on elsewhere or later: %s", run.id, error)
-        else:
-            if not woken and run.over:
-                await self.drive_quietly(run.id, take_over=False)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = eager.start(work, asyncio.get_running_loop())

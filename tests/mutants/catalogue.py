@@ -158,7 +158,7 @@ MUTANTS = (
     Mutant(
         "leave a received message in the inbox",
         "adapters/edgeflow_memory/_store.py",
-        "        inbox.consume(commit.acks)\n",
+        "            inbox.consume(commit.acks)\n",
         "",
         f"{W}[by replay-suspend-W4]",
     ),

@@ -638,6 +638,25 @@ async def test_a_thread_that_was_stopped_takes_nothing_more(store: SqliteStore) 
             await call
 
 
+async def test_a_close_that_is_cut_off_lets_what_waits_land(tmp_path: Path) -> None:
+    # N-03: aiosqlite forgets its connection then, while its thread has work
+    store = SqliteStore(tmp_path / "test.db", synchronous="normal")
+    await store.open()
+    frame = b"x" * 1024 * 1024
+    commits = [
+        asyncio.ensure_future(store.commit(f"i{n}", replace(START, frames=(frame,))))
+        for n in range(24)
+    ]
+    await turns(2)
+    closing_it = asyncio.ensure_future(store.close())
+    await turns(2)
+    closing_it.cancel()
+
+    answers = await asyncio.gather(*commits, return_exceptions=True)
+
+    assert answers == [Committed()] * 24
+
+
 async def test_opening_twice_does_nothing(
     store: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -177,13 +177,14 @@ class StepOp(Op[T]):
                 context=self.context,
                 ended=lambda: self._ended(run),
             )
+            if has_ended:
+                run.has_stepped = True
+                self._conclude(run)
         except (KeyboardInterrupt, SystemExit):  # the process ends, and the attempt
             run.executing.pop(self.key, None)
             raise
         finally:
             journal.wholeness.take_back(depth)
-        if has_ended:
-            self._conclude(run)
 
     def _ended(self, run: Run) -> None:
         self._conclude(run)
