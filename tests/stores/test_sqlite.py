@@ -640,8 +640,10 @@ async def test_a_thread_that_was_stopped_takes_nothing_more(store: SqliteStore) 
 
 async def test_a_close_that_is_cut_off_lets_what_waits_land(tmp_path: Path) -> None:
     # N-03: aiosqlite forgets its connection then, while its thread has work
+    others = set(threading.enumerate())
     store = SqliteStore(tmp_path / "test.db", synchronous="normal")
     await store.open()
+    (thread,) = set(threading.enumerate()) - others - {threading.main_thread()}
     frame = b"x" * 1024 * 1024
     commits = [
         asyncio.ensure_future(store.commit(f"i{n}", replace(START, frames=(frame,))))
@@ -655,6 +657,7 @@ async def test_a_close_that_is_cut_off_lets_what_waits_land(tmp_path: Path) -> N
     answers = await asyncio.gather(*commits, return_exceptions=True)
 
     assert answers == [Committed()] * 24
+    await asyncio.to_thread(thread.join)  # it answers to this loop
 
 
 async def test_opening_twice_does_nothing(
