@@ -14,7 +14,7 @@ LineKey: TypeAlias = Key | tuple[str, str, None] | str
 """An entry's identity, ("state", key, None), or the name of a single record."""
 
 
-SNAPSHOT_FLOOR = 4 * 1024
+SNAPSHOT_FLOOR = 8 * 1024
 """Bytes of frames below which no snapshot is worth its writing."""
 
 
