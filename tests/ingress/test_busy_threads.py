@@ -15,12 +15,31 @@ if TYPE_CHECKING:
 
 MOST = 64
 """How many steps run in threads at once."""
-PATIENCE = 6.0
+PATIENCE = 12.0
 """Seconds after which a step would end by itself."""
+SECONDS_LEFT = 0.5, 5.0
+"""Of an invocation: if a busy machine has not begun all steps in the one, the other."""
 
 
 async def test_a_run_whose_steps_hold_all_threads_is_answered_in_time() -> None:
     # P-04 G10: in real time, as threads are
+    for seconds_left in SECONDS_LEFT:
+        began, took, answer, alarms = await busy(seconds_left)
+        if began == MOST:
+            break
+
+    assert began == MOST
+    assert took < PATIENCE / 2
+    assert (answer.status, answer.value["status"]) == (202, "suspended")
+    assert {alarm.instance for alarm in alarms.diary} == {"i"}
+
+
+async def busy(seconds_left: float) -> tuple[int, float, Answer, Alarms]:
+    """An invocation whose steps hold all threads.
+
+    Returns:
+        How many steps began, the seconds it took, its answer, and its alarms.
+    """
     alarms, inside, gate = Alarms(), threading.Semaphore(0), threading.Event()
 
     @step
@@ -35,14 +54,10 @@ async def test_a_run_whose_steps_hold_all_threads_is_answered_in_time() -> None:
     handler = app.handler(id="id")(hold_all)
     began_at = time.monotonic()
     try:
-        answer: Answer = await handler(event({"id": "i"}, seconds_left=0.5))
+        answer: Answer = await handler(event({"id": "i"}, seconds_left=seconds_left))
         took = time.monotonic() - began_at
         began = sum(inside.acquire(blocking=False) for _ in range(MOST))
     finally:
         gate.set()
         await app.session.part()
-
-    assert began == MOST
-    assert took < PATIENCE / 2
-    assert (answer.status, answer.value["status"]) == (202, "suspended")
-    assert {alarm.instance for alarm in alarms.diary} == {"i"}
+    return began, took, answer, alarms
