@@ -16,6 +16,7 @@ from edgeflow import (
     App,
     Context,
     Retry,
+    StoreUnavailable,
     UnknownInstance,
     current_step,
     step,
@@ -299,3 +300,26 @@ async def test_who_waits_for_what_is_deleted_hears_that_it_is_not_there(
         await app.handle("i").delete()
         with pytest.raises(UnknownInstance):
             await waits
+
+
+async def test_a_flush_that_is_cancelled_before_it_begins_gives_its_run_up() -> None:
+    # G3: as when `asyncio.run` cancels all tasks, on a loop that begins none at once
+    is_armed = False
+
+    def factory(loop: Any, work: Any, **options: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(work, loop=loop, **options)
+        if is_armed and work.__qualname__ == "Flusher._fly":
+            task.cancel()
+        return task
+
+    @step
+    async def arm() -> None:
+        nonlocal is_armed
+        is_armed = True
+
+    async def body(ctx: Context) -> None:
+        await arm()
+
+    asyncio.get_running_loop().set_task_factory(factory)
+    with pytest.raises(StoreUnavailable, match="CancelledError"):
+        await app_for(VirtualClock(), body).run("w")

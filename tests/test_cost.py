@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import sys
 import tracemalloc
 from collections import Counter
@@ -57,6 +58,12 @@ async def waits(ctx: Context, count: int) -> None:
 async def receiver(ctx: Context) -> None:
     while True:
         await ctx.receive("go")
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count the same on a slow machine: time cuts nothing into slices."""
+    monkeypatch.setattr("edgeflow.engine.run.SLICE_SECONDS", math.inf)
 
 
 @contextmanager
@@ -111,8 +118,8 @@ async def cost_of(app: App, few: int, many: int) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("mode", "calls", "turns"),
     [
-        ("step", 155 if IS_EAGER else 295, 0.3 if IS_EAGER else 4.1),
-        ("suspend", 100 if IS_EAGER else 205, 0.3 if IS_EAGER else 2.1),
+        ("step", 155 if IS_EAGER else 280, 0.3 if IS_EAGER else 4.1),
+        ("suspend", 100 if IS_EAGER else 190, 0.3 if IS_EAGER else 2.1),
     ],
 )
 async def test_a_step_in_memory_takes_so_many_calls(
@@ -133,7 +140,7 @@ async def test_a_step_costs_the_same_whatever_came_before_it() -> None:
     early = await cost_of(app, 100, 200)
     late = await cost_of(app, 1000, 1100)
 
-    assert abs(late["calls"] - early["calls"]) <= 0.05 * early["calls"]
+    assert abs(late["calls"] - early["calls"]) <= 0.15 * early["calls"]
 
 
 # M-02, STORES §1
@@ -144,8 +151,8 @@ async def test_a_step_on_sqlite_is_one_commit_one_transaction_and_one_hop(
     cost = await cost_of(App(url, workflows=[steps], config={}), 50, 150)
 
     assert 1 <= cost["call_soon_threadsafe"] <= 1.05  # answers of the thread
-    assert cost["calls"] <= (240 if IS_EAGER else 360)
-    assert cost["_run_once"] <= (4.2 if IS_EAGER else 7.3)
+    assert cost["calls"] <= (190 if IS_EAGER else 325)
+    assert cost["_run_once"] <= (1.1 if IS_EAGER else 5.3)
 
 
 async def test_instances_share_hops_to_sqlite(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from edgeflow.errors import OutcomeUnknown, StoreUnavailable
-from edgeflow_sqlite._line import tell
+from edgeflow_sqlite._answer import Answer, tell
 
 if TYPE_CHECKING:
     import asyncio
@@ -15,21 +15,22 @@ if TYPE_CHECKING:
 
     from edgeflow_sqlite._rows import Row
 
+    Outcome: TypeAlias = tuple["Passenger", BaseException | None]
+
 MAX_ROWS = 128
 MAX_BYTES = 8 * 1024 * 1024
 
 
-class _Passenger:
-    """One commit, and who waits for it."""
-
-    __slots__ = ("landed", "rows", "size")
+class Passenger(Answer[None]):
+    """One commit, until it has landed."""
 
     def __init__(
-        self, rows: Sequence[Row], size: int, landed: asyncio.Future[None]
+        self, rows: Sequence[Row], size: int, loop: asyncio.AbstractEventLoop
     ) -> None:
+        """Wait with the rows of a commit of `size` bytes."""
+        super().__init__(loop=loop)
         self.rows = rows
         self.size = size
-        self.landed = landed
 
 
 class Group:
@@ -50,7 +51,7 @@ class Group:
         self._loop = loop
         self._post = post
         self._write = write
-        self._waiting: deque[_Passenger] = deque()
+        self._waiting: deque[Passenger] = deque()
         self._is_busy = False  # a flight is in the air, or about to start
 
     def commit(self, rows: Sequence[Row], size: int) -> asyncio.Future[None]:
@@ -61,12 +62,12 @@ class Group:
             StoreUnavailable: if nothing was written.
             OutcomeUnknown: if the disk failed in the middle.
         """
-        passenger = _Passenger(rows, size, self._loop.create_future())
+        passenger = Passenger(rows, size, self._loop)
         self._waiting.append(passenger)
         if not self._is_busy:
             self._is_busy = True
             self._loop.call_soon(self._take_off)  # with whoever comes in this turn
-        return passenger.landed
+        return passenger
 
     def settle(self) -> None:
         """Give the thread all that waits; what it is given afterwards finds it done."""
@@ -79,9 +80,9 @@ class Group:
         if group:
             self._fly(group)
 
-    def _board(self) -> list[_Passenger]:
+    def _board(self) -> list[Passenger]:
         """Take whoever still waits, up to a transaction of a sensible size."""
-        group: list[_Passenger] = []
+        group: list[Passenger] = []
         rows = size = 0
         while self._waiting:
             rows += len(self._waiting[0].rows)
@@ -89,21 +90,22 @@ class Group:
             if group and (rows > MAX_ROWS or size > MAX_BYTES):
                 break
             passenger = self._waiting.popleft()
-            if not passenger.landed.done():
+            if not passenger.done():
                 group.append(passenger)
         return group
 
-    def _fly(self, group: Sequence[_Passenger]) -> None:
+    def _fly(self, group: Sequence[Passenger]) -> None:
         try:
             self._post(partial(self._carry, group))
         except StoreUnavailable as error:
-            self._land(group, [error] * len(group))
+            self._loop.call_soon(self._land, [(each, error) for each in group])
 
-    def _carry(self, group: Sequence[_Passenger]) -> None:
+    def _carry(self, group: Sequence[Passenger]) -> None:
         """Write a group; in the thread."""
-        tell(self._loop, self._land, group, self._attempt(group))
+        outcomes = zip(group, self._attempt(group), strict=True)
+        tell(self._loop, self._land, [*outcomes])
 
-    def _attempt(self, group: Sequence[_Passenger]) -> Sequence[BaseException | None]:
+    def _attempt(self, group: Sequence[Passenger]) -> Sequence[BaseException | None]:
         """Write a group in one transaction, else each by itself; return failures."""
         try:
             self._write([row for passenger in group for row in passenger.rows])
@@ -112,29 +114,30 @@ class Group:
         except BaseException as error:  # noqa: BLE001, RUF100
             if len(group) == 1:
                 return [error]
-            return [
-                None if each.landed.done() else self._attempt([each])[0]
-                for each in group
-            ]
+            return [None if each.done() else self._attempt([each])[0] for each in group]
         return [None] * len(group)
 
-    def _land(
-        self, group: Sequence[_Passenger], failures: Sequence[BaseException | None]
-    ) -> None:
+    def _land(self, outcomes: Sequence[Outcome]) -> None:
+        """Tell the callers, and fly with what they want written next."""
+        left = deque(outcomes)
         try:
-            for passenger, failure in zip(group, failures, strict=True):
-                if passenger.landed.done():
-                    continue
+            while left:
+                passenger, failure = left.popleft()
                 if failure is None:
-                    passenger.landed.set_result(None)
+                    passenger.resolve(None)
                 else:
-                    passenger.landed.set_exception(_own(failure, group))
+                    passenger.refuse(_own(failure) if left else failure)
         finally:
-            self._loop.call_soon(self._take_off)  # who is told now may come with it
+            if left:  # ^C was felt in the task of one
+                self._loop.call_soon(self._land, left)
+            elif len(outcomes) > 1:
+                self._loop.call_soon(self._take_off)  # with who comes in this turn
+            else:
+                self._take_off()
 
 
-def _own(failure: BaseException, group: Sequence[_Passenger]) -> BaseException:
+def _own(failure: BaseException) -> BaseException:
     """Give each its own copy: tracebacks of several tasks must not mix."""
-    if len(group) > 1 and isinstance(failure, (StoreUnavailable, OutcomeUnknown)):
+    if isinstance(failure, (StoreUnavailable, OutcomeUnknown)):
         return type(failure)(str(failure))
     return failure

@@ -7,7 +7,6 @@ closed by then, which kills the thread. Work that is posted here reports for its
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import aiosqlite
@@ -15,7 +14,6 @@ import aiosqlite
 from edgeflow.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
 _CHUNK = 64  # rows that aiosqlite's cursors, which we do not use, read at a time
@@ -64,11 +62,3 @@ class Line(aiosqlite.Connection):
         """
         if self._running:
             await super().close()
-
-
-def tell(
-    loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: object
-) -> None:
-    """Have a loop call something; if it is closed, nobody waits for that any more."""
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(callback, *arguments)

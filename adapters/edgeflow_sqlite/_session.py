@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from edgeflow.errors import StoreUnavailable
 from edgeflow_sqlite import _schema as sql
+from edgeflow_sqlite._answer import Answer, tell
 from edgeflow_sqlite._exit import stop_at_exit
 from edgeflow_sqlite._group import Group
-from edgeflow_sqlite._line import Line, tell
+from edgeflow_sqlite._line import Line
 from edgeflow_sqlite._preparing import set_up, switch
 from edgeflow_sqlite._rows import insertion
 from edgeflow_sqlite._trouble import Explained, explain, is_busy, is_trouble
@@ -165,17 +166,17 @@ class Session:
 
     def _ask(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Have the thread do some work; it is done though the caller be cancelled."""
-        answer: asyncio.Future[T] = self._loop.create_future()
+        answer: Answer[T] = Answer(loop=self._loop)
         self._db.post(partial(self._answer, answer, work))
         return answer
 
-    def _answer(self, answer: asyncio.Future[T], work: Callable[[], T]) -> None:
+    def _answer(self, answer: Answer[T], work: Callable[[], T]) -> None:
         try:
             result = work()
         except BaseException as error:  # noqa: BLE001, RUF100
-            tell(self._loop, _refuse, answer, error)
+            tell(self._loop, answer.refuse, error)
         else:
-            tell(self._loop, _resolve, answer, result)
+            tell(self._loop, answer.resolve, result)
 
     def _run(self, statement: str, parameters: Parameters) -> Sequence[Sequence[Any]]:
         return self._db.raw.execute(statement, parameters).fetchall()
@@ -189,13 +190,3 @@ class Session:
         """Write the rows of one or several commits in one transaction."""
         with self._writing:
             self._db.raw.execute(*insertion(rows))
-
-
-def _resolve(answer: asyncio.Future[T], result: T) -> None:
-    if not answer.done():
-        answer.set_result(result)
-
-
-def _refuse(answer: asyncio.Future[Any], error: BaseException) -> None:
-    if not answer.done():
-        answer.set_exception(error)

@@ -10,7 +10,9 @@ from asyncio import CancelledError
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from edgeflow.engine.operation import NO_CALLS, Op
 from edgeflow.engine.ops.sleep import TimerOp
+from edgeflow.engine.ops.step import NO_STEPS
 from edgeflow.engine.queues import NOTHING
 from edgeflow.engine.scope import Key, Scope, scope, show
 from edgeflow.engine.timers import Timers
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from edgeflow.engine.inbox import Posted, Receiver
     from edgeflow.engine.journal import Journal
     from edgeflow.engine.loop import BodyLoop, BodyTimer
-    from edgeflow.engine.operation import Op, Operation
-    from edgeflow.engine.ops.step import StepOp
     from edgeflow.engine.run import Run
     from edgeflow.engine.settings import Durability, Settings
     from edgeflow.errors import DefinitionError
@@ -87,9 +87,9 @@ class Desk:
         """What the body waits for, by identity."""
         self.number = 0
         """How many operations it has called."""
-        self.unawaited: dict[int, Operation[Any]] = {}
+        self.unawaited = NO_CALLS
         """What the body has called, and not yet awaited, by number."""
-        self.executing: dict[Key, StepOp[Any]] = {}
+        self.executing = NO_STEPS
         self.receivers: dict[Key, Receiver] = {}
         self.timers = Timers()
         self.violation: BodyError | DefinitionError | None = None

@@ -14,26 +14,27 @@ from edgeflow.events import Event, EventKind
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
     from edgeflow.engine.children import Birth, Met
-    from edgeflow.engine.composing import Rest
+    from edgeflow.engine.composing import Rest, Taken
     from edgeflow.engine.run import Run
     from edgeflow.store import Envelope
 
-    Sent: TypeAlias = Sequence[Envelope]
-    Writing: TypeAlias = Coroutine[Any, Any, Sent]
+    Answer: TypeAlias = Sequence[Envelope] | BaseException
 
 
 class Flusher:
     """Writes the journal of one run, keeps its lease, and tells who waits for it."""
 
     __slots__ = (
+        "_answer",
         "_clock",
         "_dirty_since",
         "_events",
         "_flight",
         "_gates",
+        "_has_begun",
         "_host",
         "_journal",
         "_met",
@@ -56,7 +57,10 @@ class Flusher:
         self._settings = run.settings
         self._clock = run.clock
         self._host = asyncio.get_running_loop()
-        self._flight: asyncio.Task[Sent] | None = None
+        self._flight: asyncio.Task[None] | None = None
+        self._answer: Answer | None = None
+        """What the store said at once."""
+        self._has_begun = False
         self._renewal: asyncio.Task[bool] | None = None
         self._renew_at = 0.0
         self._rests = False
@@ -157,24 +161,43 @@ class Flusher:
         except Exception as error:  # of a codec, say
             self._fail(error)
             return False
-        work = self._journal.write(taken)
-        if self._journal.births:
-            work = self._bear(work, children.owed(self._journal))
+        births = children.owed(self._journal) if self._journal.births else ()
+        self._answer, self._has_begun = None, False
         try:
-            flight = start(work, self._host)
+            flight = start(self._fly(taken, births), self._host)
         except (KeyboardInterrupt, SystemExit) as error:  # it may be written, or not
             self._fail(error)
             raise
-        if flight.done():
-            return self._land(flight)
+        if self._answer is not None:
+            return self._land(self._answer)
         self._flight = flight
-        flight.add_done_callback(self._landed)
+        if not self._has_begun:
+            flight.add_done_callback(self._cut_off)
         return False
 
-    async def _bear(self, writing: Writing, births: Sequence[Birth]) -> Sent:
-        sends = await writing
-        self._met = await children.create(self._journal, births)
-        return sends
+    async def _fly(self, taken: Taken, births: Sequence[Birth]) -> None:
+        """Write, and go on with the run in the turn in which the store answers."""
+        self._has_begun = True
+        try:
+            answer: Answer = await self._journal.write(taken)
+            if births:
+                self._met = await children.create(self._journal, births)
+        except BaseException as error:
+            answer = error
+        if self._flight is None:
+            self._answer = answer
+        else:
+            self._flight = None
+            if self._land(answer):
+                self._run.advance()
+        if isinstance(answer, (KeyboardInterrupt, SystemExit)):
+            raise answer
+
+    def _cut_off(self, flight: asyncio.Task[None]) -> None:
+        """Give the run up if the flush was cancelled before it began."""
+        if self._flight is flight:
+            self._flight = None
+            self._fail(asyncio.CancelledError())
 
     def flush_if_due(self) -> bool:
         """Flush while code runs, if somebody waits, or much or long enough is dirty.
@@ -196,18 +219,12 @@ class Flusher:
             needed = needed or self.urgent or old or self.overfull
         return needed and self.flush()
 
-    def _landed(self, flight: asyncio.Task[Sent]) -> None:
-        self._flight = None
-        if self._land(flight):
-            self._run.advance()
-
-    def _land(self, flight: asyncio.Task[Sent]) -> bool:
+    def _land(self, answer: Answer) -> bool:
         """Tell who waits for it; False: it could not be written."""
-        error = asyncio.CancelledError() if flight.cancelled() else flight.exception()
-        if error is not None:
-            self._fail(error)
+        if isinstance(answer, BaseException):
+            self._fail(answer)
             return False
-        for message in flight.result():
+        for message in answer:
             self._settings.sent(message.to)
         if self._met:
             met, self._met = self._met, ()

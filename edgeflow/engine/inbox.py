@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from edgeflow.engine.eager import start
 from edgeflow.engine.frames import parse
 from edgeflow.late import dataclass
 from edgeflow.values import dumps
@@ -141,7 +142,7 @@ class Mailbox:
         """Read the store's inbox; `done` gets the error, if there was one."""
         self._again = self._fetch is not None
         if self._fetch is None:
-            self._fetch = asyncio.get_running_loop().create_task(self._read())
+            self._fetch = start(self._read(), asyncio.get_running_loop())
             self._fetch.add_done_callback(lambda task: self._fetched(task, done))
 
     async def _read(self) -> None:

@@ -53,6 +53,7 @@ NO_RECORD: Mapping[str, Any] = MappingProxyType({})
 NO_ENTRIES: dict[Key, Entry] = {}
 NO_ENVELOPES: dict[LineKey, Envelope] = {}
 NO_BIRTHS: dict[str, dict[str, Any]] = {}
+NO_STATE: dict[str, bytes] = {}
 
 
 class Journal:
@@ -100,7 +101,7 @@ class Journal:
         self.entries = Entries()
         self.kept: dict[Key, Entry] = NO_ENTRIES
         """Outcomes from before a recovery: handed out when they are asked for."""
-        self.state: dict[str, bytes] = {}
+        self.state = NO_STATE
         """Committed or about to be; replaced, never changed, so drafts can keep it."""
         self.start = NO_RECORD
         self.progress: Any = None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NO_CALLS: dict[int, Operation[Any]] = {}
+"""Empty, and replaced where something is put into it."""
+
 
 class Op(Generic[T]):
     """One operation that the body waits for."""
@@ -122,6 +125,8 @@ class Operation(Coroutine[object, object, T]):
         self._generator: Generator[Any, Any, T] | None = None
         self._number = run.number
         run.number += 1
+        if run.unawaited is NO_CALLS:
+            run.unawaited = {}
         run.unawaited[self._number] = self
 
     def __hash__(self) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import frames
 from edgeflow.engine.entries import Entry
-from edgeflow.engine.journal import SINGLE, Journal
+from edgeflow.engine.journal import NO_STATE, SINGLE, Journal
 from edgeflow.engine.lines import outbox_key
 from edgeflow.engine.queues import put
 from edgeflow.engine.scope import Path, key_of
@@ -72,6 +72,8 @@ def _take_entry(journal: Journal, data: dict[str, Any], line: bytes) -> None:
 def _take_state(journal: Journal, data: dict[str, Any], line: bytes) -> None:
     name = data["state"]
     if "value" in data:
+        if journal.state is NO_STATE:
+            journal.state = {}
         journal.state[name] = dumps(data["value"])
         journal.lines.loaded(("state", name, None), line)
     else:

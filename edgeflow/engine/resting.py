@@ -80,6 +80,8 @@ def cause_at(run: Run) -> float | None:
 
 def next_time(run: Run) -> float | None:
     """Tell when `run.advance` is to be called though nothing else happens."""
+    if run.flusher.in_flight and not (run.executing or run.timers or run.receivers):
+        return None  # the answer is what happens next
     when = None if run.flusher.in_flight else run.linger_until
     let_go_at = None if run.mailbox.is_fetching else run.flusher.let_go_at
     if let_go_at is not None:

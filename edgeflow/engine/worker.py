@@ -56,6 +56,7 @@ class Worker:
         self.serving = False
         self.bells = Bells(wiring.clock)
         self._clock = wiring.clock
+        self._at_rest = self._rested  # each `self._rested` would be a new object
         self.runs: dict[str, Run] = {}
         self.parking = Parking(wiring, plan.max_parked, self.ring)
         self.openings = Openings()
@@ -207,7 +208,7 @@ class Worker:
         body = self.plan.body(workflow)
         if trouble is not None:
             body = refused(BodyError(trouble.message))
-        run = Run(journal, body, self.plan.settings(workflow), inbox, self._rested)
+        run = Run(journal, body, self.plan.settings(workflow), inbox, self._at_rest)
         self.runs[run.id] = run
         asyncio.get_running_loop().call_soon(run.advance)
         return run

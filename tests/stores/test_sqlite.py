@@ -546,6 +546,33 @@ async def test_a_cancelled_flight_lands_for_the_others(store: SqliteStore) -> No
     assert [await last(store, i) for i in "abc"] == [20, 20, 20]
 
 
+def test_an_interrupt_in_the_task_of_one_lets_the_rest_of_its_group_land(
+    tmp_path: Path,
+) -> None:
+    store = SqliteStore(tmp_path / "test.db")
+
+    async def interrupted() -> None:
+        await store.commit("a", START)
+        raise KeyboardInterrupt
+
+    async def group() -> list[asyncio.Task[Any]]:
+        await store.open()
+        works = interrupted(), store.commit("b", START), store.commit("c", START)
+        return [asyncio.ensure_future(work) for work in works]
+
+    async def rest(tasks: list[asyncio.Task[Any]]) -> None:
+        await asyncio.gather(*tasks)
+        assert await last(store, "c") == 1
+        await store.close()
+
+    with asyncio.Runner() as runner:
+        first, *others = runner.run(group())
+        with pytest.raises(KeyboardInterrupt):
+            runner.get_loop().run_until_complete(asyncio.gather(*others))
+        assert isinstance(first.exception(), KeyboardInterrupt)
+        runner.run(rest(others))
+
+
 async def test_closing_waits_for_commits_in_flight(
     store: SqliteStore, tmp_path: Path
 ) -> None:

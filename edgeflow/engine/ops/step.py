@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeflow.engine.run import Run
-    from edgeflow.engine.scope import Path
+    from edgeflow.engine.scope import Key, Path
     from edgeflow.engine.settings import Durability
     from edgeflow.engine.undo import Undo
     from edgeflow.values import Converter
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = logging.getLogger("edgeflow")
+
+NO_STEPS: dict[Key, StepOp[Any]] = {}
+"""Empty, and replaced where something is put into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +153,8 @@ class StepOp(Op[T]):
     def _enter(self, run: Run) -> None:
         if run.waiting.get(self.key) is not self:
             return
+        if run.executing is NO_STEPS:
+            run.executing = {}
         run.executing[self.key] = self
         if run.flusher.is_wanted:  # it is on its way before code of others runs
             run.flusher.flush()
