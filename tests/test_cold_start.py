@@ -73,6 +73,8 @@ NEVER = {
     "zipfile",
 }
 """Costly, and of no use to a run."""
+if sys.version_info >= (3, 13):  # before, pathlib needs it
+    NEVER.add("urllib.parse")
 NOT_FOR_NAMES = NEVER | {"aiosqlite", "json", "orjson", "pathlib", "sqlite3", "uuid"}
 OUR_ADAPTERS = {
     "edgeflow_asgi",

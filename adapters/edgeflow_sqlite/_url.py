@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-from urllib.parse import parse_qsl, unquote
+from typing import TYPE_CHECKING, TypedDict
 
 from edgeflow.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PREFIX = "sqlite:///"
 _ALLOWED = "synchronous=full|normal and busy_timeout=<seconds>"
@@ -30,14 +32,26 @@ def parse(url: str) -> tuple[str, Options]:
             f"store {url!r}: write sqlite:///relative.db or sqlite:////absolute.db"
         )
     options: Options = {}
-    for key, value in parse_qsl(query, keep_blank_values=True):
+    path, pairs = _unquoted(path, query)
+    for key, value in pairs:
         if key == "synchronous":
             options["synchronous"] = value
         elif key == "busy_timeout":
             options["busy_timeout"] = _seconds(url, value)
         else:
             raise ConfigError(f"store {url!r}: no option {key!r}; there are {_ALLOWED}")
-    return unquote(path), options
+    return path, options
+
+
+def _unquoted(path: str, query: str) -> tuple[str, Sequence[Sequence[str]]]:
+    """Give the path, and the names and values of the query."""
+    if "%" not in path + query and "+" not in query:
+        items = [item.partition("=") for item in query.split("&") if item]
+        return path, [(name, value) for name, _, value in items]
+    # A cold start has better things to do, so not for a plain URL.
+    from urllib.parse import parse_qsl, unquote  # noqa: PLC0415  as above
+
+    return unquote(path), parse_qsl(query, keep_blank_values=True)
 
 
 def _seconds(url: str, value: str) -> float:

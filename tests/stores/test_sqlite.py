@@ -91,7 +91,7 @@ def test_a_url_names_the_file_and_how_hard_it_is_synced(
     for url in (
         "sqlite:///relative.db",
         f"sqlite:///{tmp_path}/absolute.db?synchronous=normal&busy_timeout=0.5",
-        "sqlite:///with%20space%3F.db?synchronous=full",
+        "sqlite:///with%20space%3F.db?synchronous=f%75ll",
     ):
         asyncio.run(use(url))
 
