@@ -182,6 +182,8 @@ class Flusher:
             answer: Answer = await self._journal.write(taken)
             if births:
                 self._met = await children.create(self._journal, births)
+        except GeneratorExit:  # the loop is gone, and all that ran on it
+            raise
         except BaseException as error:
             answer = error
         if self._flight is None:
