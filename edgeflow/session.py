@@ -135,12 +135,17 @@ class Session:
 
     def _serve(self, worker: Worker) -> None:
         self._servers += 1
-        worker.serve()
+        self._serve_if_wanted(worker)
 
     async def _serve_no_more(self, worker: Worker) -> None:
         self._servers -= 1
         if not self._servers:
             await worker.drain()
+            self._serve_if_wanted(worker)  # somebody may have come meanwhile
+
+    def _serve_if_wanted(self, worker: Worker) -> None:
+        if self._servers and not worker.drains:
+            worker.serve()
 
     # --- opening ------------------------------------------------------------------
 

@@ -1,11 +1,50 @@
-"""Leaving a run before its end: what has begun may end, and is recorded."""
+"""Leaving a run, or an app, before its end: what has begun may end, and is recorded."""
+
+from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeflow import App, Context, step, workflow
+from edgeflow import App, Context, StoreUnavailable, WorkflowFailed, step, workflow
+from edgeflow.testing.clock import VirtualClock
 from edgeflow_memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeflow.store import Commit, Committed
+
+
+class Worn(MemoryStore):
+    """Takes so many commits, and no more: what goes round in circles ends."""
+
+    def __init__(self, commits: int) -> None:
+        super().__init__()
+        self.left = commits
+
+    async def commit(self, instance: str, commit: Commit) -> Committed:
+        self.left -= 1
+        if self.left < 0:
+            raise StoreUnavailable("too many commits")
+        return await super().commit(instance, commit)
+
+
+class Far(MemoryStore):
+    """Takes its time to tell what is due."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.asked = asyncio.Event()
+
+    async def claim(
+        self, now: float, limit: int, lease: float, worker: str
+    ) -> Sequence[str]:
+        self.asked.set()
+        await self.clock.sleep(0.1)
+        return await super().claim(now, limit, lease, worker)
 
 
 async def test_a_run_that_is_cancelled_ends_its_step_though_others_use_the_app() -> (
@@ -38,3 +77,89 @@ async def test_a_run_that_is_cancelled_ends_its_step_though_others_use_the_app()
         [entry] = await app.handle("i").history()
         assert (entry.status, entry.value) == ("completed", 7)
         assert (await app.handle("i").info()).status == "suspended"
+
+
+async def test_an_app_is_left_at_once_though_somebody_stays_for_what_it_runs() -> None:
+    clock = VirtualClock()
+    ticks = 0
+
+    @step
+    async def tick() -> None:
+        nonlocal ticks
+        await clock.sleep(1)
+        ticks += 1
+
+    @workflow
+    async def long(ctx: Context) -> str:
+        for _ in range(100):
+            await tick()
+        return "done"
+
+    app = App(Worn(1000), workflows=[long], clock=clock)
+    async with app:
+        running = asyncio.create_task(app.run(long))
+        await clock.sleep(1.5)
+    assert ticks == 2
+    assert not running.done()
+
+    assert await running == "done"
+    assert ticks == 100
+
+
+async def test_an_app_is_left_with_the_first_failure_of_many_that_call_children() -> (
+    None
+):
+    clock = VirtualClock()
+
+    @step
+    async def work() -> int:
+        await clock.sleep(1)
+        return 1
+
+    @workflow
+    async def child(ctx: Context) -> int:
+        return await work() + await work()
+
+    @workflow
+    async def parent(ctx: Context, n: int) -> int:
+        if n == 0:
+            raise ValueError("no")
+        return await work() + await ctx.call(child)
+
+    store = Worn(200)
+    app = App(store, workflows=[parent, child], clock=clock)
+    runs = [asyncio.ensure_future(app.run(parent, n, id=f"p{n}")) for n in range(2)]
+    with pytest.raises(WorkflowFailed, match="no"):
+        async with app:
+            await asyncio.gather(*runs)
+
+    assert store.left > 0
+    assert await runs[1] == 3
+
+
+async def test_who_enters_an_app_while_another_one_leaves_it_is_served() -> None:
+    # G10
+    clock = VirtualClock()
+
+    @workflow
+    async def naps(ctx: Context) -> str:
+        await ctx.sleep(3)
+        return "done"
+
+    store = Far(clock)
+    app = App(store, workflows=[naps], clock=clock)
+
+    async def leave() -> None:
+        async with app:
+            await store.asked.wait()
+
+    async def enter() -> str:
+        async with app:
+            handle = await app.start(naps)
+            return await handle.result(timeout=60)
+
+    leaving = asyncio.create_task(leave())
+    await store.asked.wait()
+    await asyncio.sleep(0)
+    assert await enter() == "done"
+    await leaving

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("edgeflow")
 
+DRAINED = "drained"
+"""The bell that rings at the end of a drain."""
+
 
 class Attendance:
     """The instances to whose end somebody waits in this process."""
@@ -59,6 +62,7 @@ class Attendance:
             if (run := worker.runs.get(instance)) is not None:
                 self.families.meet(run.journal)
             while True:
+                await self._until_drained()
                 outcome = await worker.drive(instance, take_over=take_over)
                 if outcome.status in TERMINAL or outcome.status == "blocked":
                     return outcome
@@ -100,6 +104,12 @@ class Attendance:
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    async def _until_drained(self) -> None:
+        """Wait while the worker drains: what is driven then is put away at once."""
+        worker = self._worker
+        while worker.drains and not worker.is_shut:
+            await worker.bells.wait(DRAINED, worker.plan.poll, idle=True)
 
     async def _until_due(self, instance: str, outcome: Outcome[Any]) -> None:
         """Wait for the wake time, a message from this process, or the next look."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeflow.engine import eager, listening, opening
 from edgeflow.engine.arming import arm_at
-from edgeflow.engine.attending import Attendance
+from edgeflow.engine.attending import DRAINED, Attendance
 from edgeflow.engine.bells import Bells
 from edgeflow.engine.committing import sleep
 from edgeflow.engine.due import Due
@@ -70,7 +70,8 @@ class Worker:
         """How many runs are about to go on."""
         self.rung: set[str] = set()
         """What has something to do, by what this process knows, and is not driven."""
-        self._draining = False
+        self.drains = 0
+        """How many drains are under way: of who leaves, and of the process's end."""
         self.is_shut = False
         """Whether the process ends, so that nothing is run any more."""
         self.revising: Counter[str] = Counter()
@@ -167,7 +168,7 @@ class Worker:
         # An opening may have looked into the inbox already.
         self.openings.then(name, lambda: self.ring(name))
         run = self.runs.get(name)
-        if run is None or run.over or self._draining:
+        if run is None or run.over or self.drains:
             return
         if run.resting is None:
             listening.fetch(run)
@@ -245,7 +246,7 @@ class Worker:
         return True
 
     def _keeps(self, run: Run) -> bool:
-        serving = self.serving and not self._draining
+        serving = self.serving and not self.drains
         return serving or self.attendance.is_given_to(run.id)
 
     async def _give_back(self, run: Run) -> None:
@@ -367,7 +368,16 @@ class Worker:
 
     async def drain(self, heed: float = HEED_SECONDS) -> None:
         """Suspend everything, each at its next durable point, and put it away."""
-        self._draining = True
+        self.drains += 1
+        try:
+            await self._drain(heed)
+        finally:
+            self.serving = False
+            self.drains -= 1
+            self.bells.ring(DRAINED)
+        await sleep(self._clock, 0)
+
+    async def _drain(self, heed: float) -> None:
         for run in list(self.runs.values()):
             if run.resting is not None:
                 self.drop(run)
@@ -381,8 +391,6 @@ class Worker:
             others = (*self.openings.tasks.values(), *self._tasks)
             await asyncio.gather(*pending, *others, return_exceptions=True)
             await asyncio.sleep(0)  # what is done already yields to nobody
-        self.serving = self._draining = False
-        await sleep(self._clock, 0)
 
     async def settle(self) -> None:
         """Wait until nothing of ours is under way beside the runs."""
