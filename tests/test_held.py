@@ -142,7 +142,9 @@ class Delays(Shared):
     async def claim(
         self, now: float, limit: int, lease: float, worker: str
     ) -> Sequence[str]:
-        return await super().claim(now + self._ahead, limit, lease, worker)
+        found = await super().claim(now + self._ahead, limit, lease, worker)
+        await self._clock.sleep(self._seconds.get("claim", 0.0))
+        return found
 
 
 async def until_called(world: World, limit: float = 60.0) -> float:
@@ -165,6 +167,21 @@ async def test_a_claim_of_its_own_before_the_answer_is_not_left_unused(
         took = await until_called(world)
 
     assert took < 2
+
+
+async def test_a_claim_of_its_own_does_not_deny_what_ends_before_its_answer(
+    world: World,
+) -> None:
+    # G5: a store answers False for what has ended, and that was no other process
+    calls.clear()
+    store = Delays(world, ahead=0.2, commit=0.7, claim=1.2)
+    app = world.process(sleeps, store=store)
+    running = asyncio.create_task(app.run(sleeps, 3.0, id="i"))
+    await world.clock.sleep(2.85)  # the answer comes at 4.05 s; it ends at 3.7 s
+    await app.run_due()
+    await running
+
+    assert calls == ["here"]
 
 
 @pytest.mark.parametrize("linger", [0.1, 10.0])

@@ -97,6 +97,8 @@ class Due:
         ours = await worker.parking.renew(run, lease)
         if not ours and run.resting is not None:
             worker.drop(run)
+        elif not ours and run.flusher.in_flight:
+            return  # whose answer tells more: it may be the end that was written
         elif not ours:
             run.give_up(Fenced(instance))
         elif rest is None and run.resting is None:
