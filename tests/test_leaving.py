@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -163,3 +164,39 @@ async def test_who_enters_an_app_while_another_one_leaves_it_is_served() -> None
     await asyncio.sleep(0)
     assert await enter() == "done"
     await leaving
+
+
+@pytest.mark.parametrize("how", ["the app is left", "another one leaves", "a deadline"])
+async def test_what_is_suspended_before_its_time_goes_on_for_who_stays_for_it(
+    how: str,
+) -> None:
+    # G10: it is due at once, though its timer says otherwise
+    clock = VirtualClock()
+
+    @step
+    async def tick() -> None:
+        await clock.sleep(1)
+
+    @workflow
+    async def hurried(ctx: Context) -> str:
+        async with asyncio.timeout(3600):
+            for _ in range(5):
+                await tick()
+        return "in time"
+
+    app = App(MemoryStore(), workflows=[hurried], clock=clock)
+    began = clock.now()
+    async with AsyncExitStack() as stack:
+        if how == "the app is left":
+            await stack.enter_async_context(app)
+        running = asyncio.create_task(app.run(hurried, id="i"))
+        await clock.sleep(1.5)
+        if how == "another one leaves":
+            running.cancel()
+            await asyncio.sleep(0)
+            running = asyncio.create_task(app.run(hurried, id="i"))
+        elif how == "a deadline":
+            assert (await app.drive("i", deadline=3)).status == "suspended"
+
+    assert await running == "in time"
+    assert clock.now() < began + 10

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from edgeflow.engine.journal import Journal
+    from edgeflow.engine.run import Run
     from edgeflow.engine.worker import Worker
     from edgeflow.outcome import Outcome
 
@@ -41,6 +42,8 @@ class Attendance:
         self._worker = worker
         self._counts: defaultdict[str, int] = defaultdict(int)
         self._unheard: dict[str, Outcome[Any] | BaseException] = {}
+        self._evicted: set[str] = set()
+        """What was suspended before its time: it is due, whatever its timers say."""
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -63,6 +66,7 @@ class Attendance:
                 self.families.meet(run.journal)
             while True:
                 await self._until_drained()
+                self._evicted.discard(instance)
                 outcome = await worker.drive(instance, take_over=take_over)
                 if outcome.status in TERMINAL or outcome.status == "blocked":
                     return outcome
@@ -81,6 +85,7 @@ class Attendance:
             if not self._counts[instance]:
                 del self._counts[instance]
                 self._unheard.pop(instance, None)
+                self._evicted.discard(instance)
                 try:
                     await to_the_end(self.leave(instance))
                 finally:
@@ -93,6 +98,13 @@ class Attendance:
         """
         if self.is_given_to(instance) and not isinstance(answer, Fenced):
             self._unheard[instance] = answer
+
+    def rested(self, run: Run) -> bool:
+        """Take note of a run at rest; tell whether somebody here waits for its end."""
+        is_given = self.is_given_to(run.id)
+        if is_given and run.stopping:
+            self._evicted.add(run.id)
+        return is_given
 
     def heard(self, instance: str) -> Outcome[Any] | None:
         """Give how a run has ended while nobody listened, once.
@@ -113,6 +125,8 @@ class Attendance:
 
     async def _until_due(self, instance: str, outcome: Outcome[Any]) -> None:
         """Wait for the wake time, a message from this process, or the next look."""
+        if instance in self._evicted:
+            return
         worker = self._worker
         now = worker.wiring.clock.now()
         when = worker.plan.look_at(outcome, now)

@@ -231,7 +231,7 @@ class Worker:
         else:
             for other in self.parking.park(run):
                 self.drop(other)
-        if self._waiters.any(run.id) or self.attendance.is_given_to(run.id):
+        if self.attendance.rested(run) or self._waiters.any(run.id):
             self._answer(run.id, self.plan.outcome_of(run))
         else:
             self.bells.ring(run.id)
