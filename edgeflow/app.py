@@ -269,6 +269,9 @@ class App(Definitions):
     ) -> Any:
         """Start an instance, or attach to it, and stay until its result is there.
 
+        What it calls is run here too. What it starts (`ctx.start`) outlives it: that
+        goes on where a worker runs, as in `async with app`.
+
         Raises:
             WorkflowFailed: if its body raised.
             WorkflowCancelled: if it was cancelled.
