@@ -11,12 +11,13 @@ from edgeflow.errors import (
     Conflict,
     Fenced,
     InstanceFinished,
+    OutcomeUnknown,
     StoreUnavailable,
     TooLarge,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from edgeflow.clock import Clock
     from edgeflow.store import Commit, Envelope, Store
@@ -126,6 +127,25 @@ class Committer:
                 f"instance {self._instance!r}: a message to {message.to!r} could not "
                 f"be delivered; the next owner delivers it: {error}"
             ) from error
+
+
+async def insist(
+    clock: Clock, ask: Callable[[], Coroutine[Any, Any, T]], what: str
+) -> T:
+    """Ask as often as a commit is tried, for what may be done twice.
+
+    Raises:
+        StoreUnavailable: if the store gave no answer; says what it was asked for.
+    """
+    give_up, tries = clock.now() + SECONDS, 0
+    while True:
+        try:
+            return await ask()
+        except (StoreUnavailable, OutcomeUnknown) as error:
+            if tries == RETRIES or clock.now() >= give_up:
+                raise StoreUnavailable(f"{what} cannot go on: {error}") from error
+        await sleep(clock, FIRST_PAUSE * 2**tries)
+        tries += 1
 
 
 def resolve(waiter: asyncio.Future[None]) -> None:

@@ -88,7 +88,7 @@ class Due:
         run = worker.runs.get(instance)
         if run is None or (run.resting and await worker.parking.has_cause(run)):
             return
-        rest, lease = run.resting, worker.plan.lease
+        rest, lease, since = run.resting, worker.plan.lease, worker.wiring.clock.now()
         if rest is None:
             run.borrowed = True  # it comes to rest meanwhile, maybe
         else:
@@ -102,7 +102,7 @@ class Due:
         elif not ours:
             run.give_up(Fenced(instance))
         elif rest is None and run.resting is None:
-            run.flusher.hold(lease)
+            run.flusher.hold(lease, since)
             run.advance_soon()
 
     async def pass_over(self, head: Head, outcome: Outcome[Any]) -> None:

@@ -67,7 +67,7 @@ class Flusher:
         """Whether the last frame says that it rests: then it can be claimed."""
         self._until = 0.0
         """When the lease is over, in s since the epoch."""
-        self.hold(self._settings.lease)
+        self.hold(self._settings.lease, self._clock.now())
         self._dirty_since: float | None = None
         self._gates: deque[tuple[int, Callable[[], None]]] = NOTHING
         self._events: deque[tuple[int, Event]] = NOTHING
@@ -254,10 +254,9 @@ class Flusher:
 
     # --- the lease ----------------------------------------------------------------
 
-    def hold(self, lease: float) -> None:
-        """Note that the lease is over in `lease` seconds."""
-        now = self._clock.now()
-        self._renew_at, self._until = now + lease / 2, now + lease
+    def hold(self, lease: float, since: float) -> None:
+        """Note that the lease is over `lease` seconds after it was asked for."""
+        self._renew_at, self._until = since + lease / 2, since + lease
 
     @property
     def is_held(self) -> bool:
@@ -274,7 +273,7 @@ class Flusher:
     def keep_lease(self) -> None:
         """Prolong the lease at half of it; call it while steps run."""
         if self._clock.now() >= self._renew_at and not self.in_flight:
-            self.hold(self._settings.lease)
+            self.hold(self._settings.lease, self._clock.now())
             self._renewal = self._host.create_task(self._renew())
             self._renewal.add_done_callback(self._renewed)
 

@@ -333,10 +333,10 @@ class Run(Desk):
         kept = self.settled or self.stopping or fetching
         return not kept and self.flusher.is_held
 
-    def resume(self, unread: Sequence[Envelope] | None) -> None:
-        """Go on after a rest, without replay; `unread` None: read the inbox first."""
+    def resume(self, unread: Sequence[Envelope] | None, since: float) -> None:
+        """Go on without replay, by a lease of `since`; `unread` None: read it first."""
         self.borrowed = True
-        self.flusher.hold(self.settings.lease)
+        self.flusher.hold(self.settings.lease, since)
         self.resting = None
         self.linger_until = None
         if unread is not None:
