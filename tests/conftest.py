@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from edgeflow import App, StoreUnavailable
+from edgeflow.store import Resumes
 from edgeflow.testing.clock import VirtualClock
+from edgeflow.testing.faults import FaultyStore
 from edgeflow.testing.recorder import RecordingStore
 from edgeflow_kv import KVStore, MemoryKV
 from edgeflow_memory import MemoryStore
@@ -22,11 +24,11 @@ from tests.servers.redis import Redis
 from tests.servers.server import serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from edgeflow import EntryInfo, Handle, Info, Outcome, Workflow
-    from edgeflow.store import Commit, Committed, Store
+    from edgeflow.store import Commit, Committed, Envelope, Store
     from tests.servers.server import Server
 RUNS = os.environ.get("EDGEFLOW_STORES", "memory,sqlite,kv,platforms,servers").split(
     ","
@@ -168,6 +170,28 @@ class Mortal(Shared):
         if self.dead:
             raise Killed
         return await super().commit(instance, commit)
+
+    async def _resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        if self.dead:
+            raise Killed
+        return await super()._resume(instance, token, now, lease, worker)
+
+
+class AtCommits(FaultyStore):
+    """Has its faults at commits only: not at messages, nor when anything is resumed."""
+
+    async def send(self, message: Envelope) -> bool:
+        self._check()
+        return await self.inner.send(message)
+
+    async def _resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        self._check()
+        assert isinstance(self.inner, Resumes)
+        return await self.inner.resume(instance, token, now, lease, worker)
 
 
 class World:

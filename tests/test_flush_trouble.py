@@ -20,6 +20,7 @@ from edgeflow import (
 )
 from edgeflow.errors import Conflict, OutcomeUnknown
 from edgeflow.testing import Fault, FaultyStore
+from tests.conftest import AtCommits
 from tests.flushes import (
     CALLS,
     MODES,
@@ -71,14 +72,6 @@ HEARD = Counter(
 async def attempts(bench: Bench, store: Store) -> list[tuple[str, int]]:
     entries = await bench.history(store)
     return [(e.name, e.attempts) for e in entries if e.kind == "step"]
-
-
-class AtCommits(FaultyStore):
-    """Has its faults at commits only, not at messages that a store sends by itself."""
-
-    async def send(self, message: Envelope) -> bool:
-        self._check()
-        return await self.inner.send(message)
 
 
 # It passes

@@ -26,6 +26,7 @@ from edgeflow.testing.clock import VirtualClock
 from edgeflow.testing.faults import Crashed, Fault, FaultyStore
 from edgeflow.testing.recorder import RecordingStore
 from edgeflow_memory import MemoryStore
+from tests.conftest import AtCommits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -463,7 +464,7 @@ async def test_a_death_before_the_commit_of_a_failure_costs_one_start() -> None:
         deaths, stored = 0, 0
         plan: list[Fault] = [Fault(deadly, "crash_before")]
         while True:
-            store = FaultyStore(inner, plan, clock=clock)
+            store = AtCommits(inner, plan, clock=clock)
             try:
                 await app_for(breaks, store, clock).run("w", id="i")
             except WorkflowFailed as error:

@@ -14,7 +14,7 @@ from edgeflow.engine import opening
 from edgeflow.engine.frames import Codec, PlainCodec
 from edgeflow.engine.wiring import Wiring
 from edgeflow.errors import OutcomeUnknown, StoreError, StoreUnavailable
-from edgeflow.store import Commit, Committed
+from edgeflow.store import Commit, Committed, Resumes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -35,7 +35,7 @@ FaultKind: TypeAlias = Literal[
     "crash_before",  # this process ends here: nothing is written
     "crash_after",  # this process ends here: it is written
     "lose",  # acknowledged, but not written; then the process ends
-    "tear",  # of the last frame only a part is written; then the process ends
+    "tear",  # of the last frame, if any, a part is written; then the process ends
 ]
 
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
@@ -101,8 +101,9 @@ def simpler(plan: Sequence[Fault]) -> list[tuple[Fault, ...]]:
 class FaultyStore:
     """Passes every call on to `inner`, but for the faults of its plan.
 
-    Commits, sends and deletes count as writes. Once it has crashed, every call
-    but `close` raises `Crashed`; go on with another app over `inner`, or over
+    Commits, sends and deletes count as writes, and so does `resume`, which it has if
+    `inner` has it: see `edgeflow.store.Resumes`. Once it has crashed, every call but
+    `close` raises `Crashed`; go on with another app over `inner`, or over
     `following()`, as another process would.
     """
 
@@ -143,6 +144,8 @@ class FaultyStore:
         self._late: set[asyncio.Task[None]] = set()
         if len(self._faults) < len(self.plan):
             raise ValueError(f"two faults strike one write: {list(self.plan)}")
+        if isinstance(inner, Resumes):
+            self.resume = self._resume
 
     def __repr__(self) -> str:
         return f"FaultyStore({type(self.inner).__name__}(), {list(self.plan)})"
@@ -183,7 +186,7 @@ class FaultyStore:
     async def commit(self, instance: str, commit: Commit) -> Committed:
         fault = self._next()
         if fault is not None and fault.kind == "fence":
-            await self._take_over(instance, commit)
+            await self._be_quicker(instance, commit)
         if fault is not None and fault.kind == "tear":
             torn = _torn(commit, fault.keep)
             if commit.seq > 1 or self._decodes(torn.frames[-1]):
@@ -220,6 +223,19 @@ class FaultyStore:
 
     async def delete(self, instance: str) -> None:
         await self._write(self._next(), lambda: self.inner.delete(instance), None)
+
+    async def _resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        fault, inner = self._next(), self.inner
+        assert isinstance(inner, Resumes)
+        kind = fault.kind if fault else ""
+        if kind == "fence" and await inner.renew(instance, token, now, 0.0):
+            await self._take_over(instance)
+        unread = await inner.unread(instance) if kind == "lose" else ()
+        return await self._write(
+            fault, lambda: inner.resume(instance, token, now, lease, worker), unread
+        )
 
     async def _write(
         self, fault: Fault | None, write: Callable[[], Awaitable[T]], answer: T
@@ -267,11 +283,14 @@ class FaultyStore:
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    async def _take_over(self, instance: str, commit: Commit) -> None:
+    async def _be_quicker(self, instance: str, commit: Commit) -> None:
         """Be the other process: open the instance, or start it, and do no more."""
-        if commit.seq == 1:
+        if commit.seq > 1:
+            await self._take_over(instance)
+        else:
             await self.inner.commit(instance, replace(commit, token=RIVAL, lease=0.0))
-            return
+
+    async def _take_over(self, instance: str) -> None:
         wiring = Wiring(self.inner, self._clock, self._codec, "another process")
         journal, _ = await opening.load(wiring, instance, RIVAL)
         await opening.take_over(journal, lease=0.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeflow.store import Resumes
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class RecordingStore:
-    """Passes every call on to `inner`, and keeps what was acknowledged."""
+    """Passes every call on to `inner`, and keeps what was acknowledged.
+
+    It has `resume` if `inner` has it: see `edgeflow.store.Resumes`.
+    """
 
     def __init__(self, inner: Store) -> None:
         """Wrap a store."""
@@ -29,6 +34,8 @@ class RecordingStore:
         """Acknowledged commits, oldest first."""
         self.calls: list[str] = []
         """Names of all methods called, oldest first."""
+        if isinstance(inner, Resumes):
+            self.resume = self._resume
 
     async def open(self) -> None:
         await self.inner.open()
@@ -73,3 +80,10 @@ class RecordingStore:
     async def delete(self, instance: str) -> None:
         self.calls.append("delete")
         await self.inner.delete(instance)
+
+    async def _resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        assert isinstance(self.inner, Resumes)
+        self.calls.append("resume")
+        return await self.inner.resume(instance, token, now, lease, worker)

@@ -8,7 +8,7 @@ from edgeflow.testing.faults import FaultyStore
 from edgeflow.testing.ledger import Ledger, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from edgeflow.store import Commit, Committed, Envelope
     from edgeflow.testing.faults import Fault
@@ -66,6 +66,12 @@ class ToldStore(FaultyStore):
     async def delete(self, instance: str) -> None:
         self._tell(lambda: f"delete {instance}")
         await super().delete(instance)
+
+    async def _resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        self._tell(lambda: f"{instance} is taken up again in memory")
+        return await super()._resume(instance, token, now, lease, worker)
 
     def _tell(self, what: Callable[[], str]) -> None:
         if self.crashed is not None:

@@ -27,6 +27,7 @@ from edgeflow.testing.clock import VirtualClock
 from edgeflow.testing.faults import Crashed, Fault, FaultyStore
 from edgeflow.testing.recorder import RecordingStore
 from edgeflow_memory import MemoryStore
+from tests.conftest import AtCommits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -329,7 +330,7 @@ async def test_a_commit_that_is_acknowledged_and_lost_costs_its_steps_only() -> 
     for at in range(1, total + 1):
         calls.clear()
         inner, clock = MemoryStore(), VirtualClock()
-        broken = FaultyStore(inner, [Fault(at, "lose")], clock=clock)
+        broken = AtCommits(inner, [Fault(at, "lose")], clock=clock)
         if at < total:
             with pytest.raises((Crashed, StoreUnavailable)):
                 await app_for(three, broken, clock).run("w", id="i")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeflow.store import Resumes
 from edgeflow.testing.faults import Crashed
 
 if TYPE_CHECKING:
@@ -107,6 +108,13 @@ class Life:
     async def delete(self, instance: str) -> None:
         self.check()
         await self.inner.delete(instance)
+
+    async def resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        self.check()
+        assert isinstance(self.inner, Resumes)
+        return await self.inner.resume(instance, token, now, lease, worker)
 
 
 class Process:

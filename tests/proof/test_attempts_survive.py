@@ -25,7 +25,8 @@ from edgeflow import (
     workflow,
 )
 from edgeflow.testing.clock import VirtualClock
-from edgeflow.testing.faults import Crashed, Fault, FaultyStore
+from edgeflow.testing.faults import Crashed, Fault
+from tests.conftest import AtCommits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,7 @@ class Process:
 
     def __init__(self, world: World, *plan: Fault, **settings: Any) -> None:
         self.world = world
-        self.store = FaultyStore(world.store, plan, clock=world.clock)
+        self.store = AtCommits(world.store, plan, clock=world.clock)
         self.settings = settings
 
     @property

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edgeflow import App, Context, step
 from edgeflow.errors import Conflict, OutcomeUnknown, StoreUnavailable
-from edgeflow.store import Commit, Envelope, Query, Store
+from edgeflow.store import Commit, Envelope, Head, Query, Resumes, Store
 from edgeflow.testing import StoreSuite
 from edgeflow.testing.clock import VirtualClock
-from edgeflow.testing.faults import Crashed, Fault, FaultyStore
+from edgeflow.testing.faults import Crashed, Fault, FaultKind, FaultyStore
 from edgeflow_memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ class TestWithoutFaults(StoreSuite):
 async def bodies(store: Store) -> Sequence[bytes]:
     loaded = await store.load("i")
     return [] if loaded is None else [frame.body for frame in loaded.frames]
+
+
+async def head(store: Store) -> Head:
+    loaded = await store.load("i")
+    assert loaded is not None
+    return loaded.head
 
 
 async def test_failing_before_writes_nothing_and_passes() -> None:
@@ -103,6 +109,55 @@ async def test_after_a_crash_nothing_is_answered(
         store.find(Query())
     await store.close()
     assert await bodies(inner) == kept
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "is_leased"),
+    [
+        ("fail_before", StoreUnavailable, False),
+        ("fail_after", OutcomeUnknown, True),
+        ("time_out", OutcomeUnknown, False),
+        ("late", OutcomeUnknown, True),
+        ("slow", ["m"], True),
+        ("fence", None, False),
+        ("crash_before", Crashed, False),
+        ("crash_after", Crashed, True),
+        ("lose", ["m"], False),
+        ("tear", Crashed, False),
+    ],
+)
+async def test_a_resume_is_struck_as_a_write(
+    kind: FaultKind, answer: Any, *, is_leased: bool
+) -> None:
+    clock, inner = VirtualClock(), MemoryStore()
+    app = App(inner, clock=clock)
+
+    @app.workflow
+    async def waits(ctx: Context) -> None:
+        await ctx.receive("news")
+
+    await app.start(waits, id="i")
+    await app.drive("i")
+    began = await head(inner)
+    clock.advance(100)
+    asked = clock.now()
+    store = FaultyStore(inner, [Fault(2, kind)], clock=clock)
+    await store.send(Envelope("i", "m", "other", b""))
+    assert isinstance(store, Resumes)
+    found: Any = None
+    try:
+        with clock.busy():
+            unread = await store.resume("i", began.token, asked, 30.0, "me")
+        found = unread and [message.id for message in unread]
+    except (StoreUnavailable, OutcomeUnknown, Crashed) as error:
+        found = type(error)
+    await store.settle()
+
+    assert found == answer
+    assert store.struck == [Fault(2, kind)]
+    ends = await head(inner)
+    assert (ends.lease == asked + 30.0) == is_leased
+    assert (ends.token == began.token) == (kind != "fence")
 
 
 async def test_a_lost_write_is_acknowledged_all_the_same() -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgeflow.store import Commit, Committed, Store
+    from edgeflow.store import Commit, Committed, Envelope, Store
 
 
 class StoreSource:
@@ -75,6 +75,12 @@ class TimedStore(RecordingStore):
     ) -> Sequence[str]:
         await self._source.set_clock(self.inner, now)
         return await super().claim(now, limit, lease, worker)
+
+    async def _resume(
+        self, instance: str, token: bytes, now: float, lease: float, worker: str
+    ) -> Sequence[Envelope] | None:
+        await self._source.set_clock(self.inner, now)
+        return await super()._resume(instance, token, now, lease, worker)
 
 
 def unwrapped(store: Store) -> Store:
