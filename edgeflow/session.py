@@ -51,6 +51,7 @@ class Session:
         self._users = 0
         self._servers = 0
         self._stays = False
+        self._stays_serving = False
         self._worker: Worker | None = None
         self._ward: WorkerWard | None = None
         self._stack: AsyncExitStack | None = None
@@ -118,7 +119,7 @@ class Session:
         if self._stays:
             await to_the_end(self._release(ward))
         else:
-            self._stays = True
+            self._stays, self._stays_serving = True, serves
             if serves:
                 self._serve(worker)
         return worker
@@ -129,7 +130,7 @@ class Session:
         if not self._stays or ward is None or worker is None or not ward.is_here():
             return
         self._stays = False
-        if worker.serving:
+        if self._stays_serving:
             await to_the_end(self._serve_no_more(worker))
         await self._let_go(ward)
 

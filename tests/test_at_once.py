@@ -6,6 +6,7 @@ Steps and flushes that wait for nothing are done in the callback that began them
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -323,3 +324,25 @@ async def test_a_flush_that_is_cancelled_before_it_begins_gives_its_run_up() -> 
     asyncio.get_running_loop().set_task_factory(factory)
     with pytest.raises(StoreUnavailable, match="CancelledError"):
         await app_for(VirtualClock(), body).run("w")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there it is of no account")
+async def test_no_task_of_the_host_is_current_while_a_body_runs() -> None:
+    # G13: from 3.14 on, none of the body's tasks could begin beside it
+    class Slow(MemoryStore):
+        async def commit(self, instance: str, commit: Commit) -> Committed:
+            await asyncio.sleep(0)
+            return await super().commit(instance, commit)
+
+    host = asyncio.get_running_loop()
+    found: list[object] = []
+
+    async def body(ctx: Context) -> None:
+        for _ in range(2):
+            found.append(asyncio.current_task(host))
+            await computes(0)
+
+    mine = asyncio.current_task()
+    await app_for(VirtualClock(), body, Slow()).run("w")
+    assert found == [None, None]
+    assert asyncio.current_task() is mine

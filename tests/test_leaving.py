@@ -35,16 +35,17 @@ class Worn(MemoryStore):
 class Far(MemoryStore):
     """Takes its time to tell what is due."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, seconds: float = 0.1) -> None:
         super().__init__()
         self.clock = clock
+        self.seconds = seconds
         self.asked = asyncio.Event()
 
     async def claim(
         self, now: float, limit: int, lease: float, worker: str
     ) -> Sequence[str]:
         self.asked.set()
-        await self.clock.sleep(0.1)
+        await self.clock.sleep(self.seconds)
         return await super().claim(now, limit, lease, worker)
 
 
@@ -200,3 +201,69 @@ async def test_what_is_suspended_before_its_time_goes_on_for_who_stays_for_it(
 
     assert await running == "in time"
     assert clock.now() < began + 10
+
+
+async def test_an_app_is_left_though_a_step_runs_another_instance_meanwhile() -> None:
+    clock = VirtualClock()
+    attempts = 0
+
+    @workflow
+    async def inner(ctx: Context) -> str:
+        return "inner"
+
+    @step
+    async def runs() -> str:
+        nonlocal attempts
+        attempts += 1
+        await clock.sleep(1)
+        return await app.run(inner)
+
+    @workflow
+    async def outer(ctx: Context) -> str:
+        return await runs()
+
+    app = App(MemoryStore(), workflows=[inner, outer], clock=clock)
+    async with app.session.using(runs=True):
+        async with app:
+            await app.start(outer, id="o")
+            await clock.sleep(0.5)
+            began = clock.now()
+        assert clock.now() - began < 2
+
+        assert await app.run(outer, id="o") == "inner"
+    assert attempts == 1
+
+
+async def test_who_comes_during_a_drain_waits_for_no_timer_of_what_it_put_away() -> (
+    None
+):
+    # G10
+    clock = VirtualClock()
+    store = Far(clock, seconds=5)  # the last look takes longer than the step
+
+    @step
+    async def tick() -> None:
+        await clock.sleep(1)
+
+    @workflow
+    async def hurried(ctx: Context) -> str:
+        async with asyncio.timeout(3600):
+            for _ in range(5):
+                await tick()
+        return "in time"
+
+    app = App(store, workflows=[hurried], clock=clock)
+    began = clock.now()
+
+    async def leave() -> None:
+        async with app:
+            await app.start(hurried, id="i")
+            await clock.sleep(0.5)
+
+    leaving = asyncio.create_task(leave())
+    await clock.sleep(0.6)
+    running = asyncio.create_task(app.run(hurried, id="i"))
+    await leaving
+
+    assert await running == "in time"
+    assert clock.now() < began + 20

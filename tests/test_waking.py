@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeflow import App, Context, step, workflow
+from edgeflow import App, Context, StoreUnavailable, step, workflow
 from edgeflow.store import Resumes
 from edgeflow.testing import (
     Fault,
@@ -259,3 +259,26 @@ async def test_passing_store_errors_at_a_waking_cost_nothing(
     assert await running == ENDS_WITH
     assert store.struck == plan
     assert calls == dict.fromkeys((1, 2, 3, 4), 1)
+
+
+async def test_what_a_drain_has_put_away_is_not_asked_for_any_more() -> None:
+    # M-10 L-21
+    clock = VirtualClock()
+    calls: list[float] = []
+
+    class Down(MemoryStore):
+        async def resume(
+            self, instance: str, token: bytes, now: float, lease: float, worker: str
+        ) -> Sequence[Envelope] | None:
+            calls.append(now)
+            await clock.sleep(1.9)
+            raise StoreUnavailable("the file is locked")
+
+    app = App(Down(), clock=clock, workflows=[waits])
+    async with app:
+        await app.start(waits, id="i")
+        await clock.sleep(60.1)
+        assert calls
+        began = clock.now()
+
+    assert clock.now() - began < 3

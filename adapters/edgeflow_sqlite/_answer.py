@@ -57,7 +57,8 @@ class Answer(asyncio.Future[T]):
         waker, self._waker = self._waker, None
         if waker is not None:
             wake, context = waker
-            (context or copy_context()).run(wake, self)
+            # An empty context is false.
+            (copy_context() if context is None else context).run(wake, self)
 
 
 def tell(

@@ -65,7 +65,6 @@ class Attendance:
             if (run := worker.runs.get(instance)) is not None:
                 self.families.meet(run.journal)
             while True:
-                await self._until_drained()
                 self._evicted.discard(instance)
                 outcome = await worker.drive(instance, take_over=take_over)
                 if outcome.status in TERMINAL or outcome.status == "blocked":
@@ -73,6 +72,7 @@ class Attendance:
                 worker.check_open(instance)
                 take_over |= self.families.is_left(instance, outcome)
                 await self._until_due(instance, outcome)
+                await self._until_drained()
 
     @asynccontextmanager
     async def given(self, instance: str) -> AsyncGenerator[None]:
@@ -94,9 +94,11 @@ class Attendance:
     def keep(self, instance: str, answer: Outcome[Any] | BaseException) -> None:
         """Keep how a run has ended of which nobody has heard yet.
 
-        Of one that was fenced the store knows more.
+        Of one that was fenced the store knows more; one that was evicted has not ended.
         """
-        if self.is_given_to(instance) and not isinstance(answer, Fenced):
+        if not self.is_given_to(instance) or isinstance(answer, Fenced):
+            return
+        if instance not in self._evicted or isinstance(answer, BaseException):
             self._unheard[instance] = answer
 
     def rested(self, run: Run) -> bool:

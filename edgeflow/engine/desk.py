@@ -10,7 +10,7 @@ from asyncio import CancelledError
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from edgeflow.engine.operation import NO_CALLS, Op
+from edgeflow.engine.operation import NO_OPERATIONS, Op
 from edgeflow.engine.ops.sleep import TimerOp
 from edgeflow.engine.ops.step import NO_STEPS
 from edgeflow.engine.queues import NOTHING
@@ -87,7 +87,7 @@ class Desk:
         """What the body waits for, by identity."""
         self.number = 0
         """How many operations it has called."""
-        self.unawaited = NO_CALLS
+        self.unawaited = NO_OPERATIONS
         """What the body has called, and not yet awaited, by number."""
         self.executing = NO_STEPS
         self.receivers: dict[Key, Receiver] = {}

@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from edgeflow.engine.run import Run
     from edgeflow.store import Envelope
 
-    Answer: TypeAlias = Sequence[Envelope] | BaseException
+    Reply: TypeAlias = Sequence[Envelope] | BaseException
 
 
 class Flusher:
     """Writes the journal of one run, keeps its lease, and tells who waits for it."""
 
     __slots__ = (
-        "_answer",
         "_clock",
         "_dirty_since",
         "_events",
@@ -41,6 +40,7 @@ class Flusher:
         "_outsiders",
         "_renew_at",
         "_renewal",
+        "_reply",
         "_rests",
         "_run",
         "_settings",
@@ -58,7 +58,7 @@ class Flusher:
         self._clock = run.clock
         self._host = asyncio.get_running_loop()
         self._flight: asyncio.Task[None] | None = None
-        self._answer: Answer | None = None
+        self._reply: Reply | None = None
         """What the store said at once."""
         self._has_begun = False
         self._renewal: asyncio.Task[bool] | None = None
@@ -162,14 +162,15 @@ class Flusher:
             self._fail(error)
             return False
         births = children.owed(self._journal) if self._journal.births else ()
-        self._answer, self._has_begun = None, False
+        self._reply, self._has_begun = None, False
         try:
             flight = start(self._fly(taken, births), self._host)
         except (KeyboardInterrupt, SystemExit) as error:  # it may be written, or not
             self._fail(error)
             raise
-        if self._answer is not None:
-            return self._land(self._answer)
+        if (reply := self._reply) is not None:
+            self._reply = None
+            return self._land(reply)
         self._flight = flight
         if not self._has_begun:
             flight.add_done_callback(self._cut_off)
@@ -179,21 +180,25 @@ class Flusher:
         """Write, and go on with the run in the turn in which the store answers."""
         self._has_begun = True
         try:
-            answer: Answer = await self._journal.write(taken)
+            reply: Reply = await self._journal.write(taken)
             if births:
                 self._met = await children.create(self._journal, births)
         except GeneratorExit:  # the loop is gone, and all that ran on it
             raise
         except BaseException as error:
-            answer = error
-        if self._flight is None:
-            self._answer = answer
-        else:
-            self._flight = None
-            if self._land(answer):
+            reply = error
+        flight, self._flight = self._flight, None
+        try:
+            if flight is None:
+                self._reply = reply
+            elif self._land(reply):
                 self._run.advance()
-        if isinstance(answer, (KeyboardInterrupt, SystemExit)):
-            raise answer
+            if isinstance(reply, (KeyboardInterrupt, SystemExit)):
+                raise reply
+        except (KeyboardInterrupt, SystemExit):
+            if flight is not None:
+                flight.add_done_callback(_heed)
+            raise
 
     def _cut_off(self, flight: asyncio.Task[None]) -> None:
         """Give the run up if the flush was cancelled before it began."""
@@ -221,12 +226,12 @@ class Flusher:
             needed = needed or self.urgent or old or self.overfull
         return needed and self.flush()
 
-    def _land(self, answer: Answer) -> bool:
+    def _land(self, reply: Reply) -> bool:
         """Tell who waits for it; False: it could not be written."""
-        if isinstance(answer, BaseException):
-            self._fail(answer)
+        if isinstance(reply, BaseException):
+            self._fail(reply)
             return False
-        for message in answer:
+        for message in reply:
             self._settings.sent(message.to)
         if self._met:
             met, self._met = self._met, ()
@@ -297,3 +302,8 @@ class Flusher:
         if self._dirty_since is None:
             return self._renew_at
         return min(self._renew_at, self._dirty_since + self._settings.max_dirty_age)
+
+
+def _heed(flight: asyncio.Task[None]) -> None:
+    """Ask for the exception of a task, as nobody else does: else it is logged."""
+    flight.exception()

@@ -1,10 +1,11 @@
 """The event loop that a body runs on: deterministic, without I/O.
 
 It has a ready queue, tasks, futures and timers, and nothing else. The engine
-runs it from a plain callback of the host's loop until its queue is empty; then
+runs it within a callback of the host's loop until its queue is empty; then
 everything the body has started waits for something only the engine can
-deliver. It must never be run from inside a host *task*: Python 3.14 refuses to
-enter a task while another one is current in the same thread.
+deliver. A host's task that is current then, as that of a flush, is set aside
+meanwhile: Python 3.14 refuses to enter a task while another one is current in the
+same thread.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         """Tasks that `as_completed` has yet to ask for."""
 
     def run_until_idle(self) -> None:
-        """Run all that is ready. Call it from a plain callback of the host's loop.
+        """Run all that is ready, within a callback of the host's loop.
 
         Raises:
             BodyError: if the body never comes to rest.
@@ -177,6 +178,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         host = asyncio._get_running_loop()  # noqa: SLF001  as every maker of loops does
         hooks = sys.get_asyncgen_hooks()
         left = SPIN_LIMIT
+        current = _set_aside(host, None)
         asyncio._set_running_loop(self)  # noqa: SLF001  as every maker of loops does
         sys.set_asyncgen_hooks(None, self._close_generator)
         try:
@@ -196,6 +198,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         finally:
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(host)  # noqa: SLF001  as every maker of loops does
+            _set_aside(host, current)
         raise BodyError(
             "the body spins without waiting for anything that can happen: "
             "wait for an operation, an asyncio.Event or ctx.sleep instead"
@@ -353,6 +356,18 @@ class BodyLoop(asyncio.AbstractEventLoop):
     def _close_generator(self, agen: AsyncGenerator[Any, Any]) -> None:
         if not self.closing:
             self.create_task(agen.aclose())
+
+
+def _set_aside(
+    host: asyncio.AbstractEventLoop | None, other: asyncio.Task[Any] | None
+) -> asyncio.Task[Any] | None:
+    """Make `other` the current task of the host's loop; give the one that was.
+
+    Python 3.11 has no need of it.
+    """
+    if host is None or sys.version_info < (3, 12):
+        return None
+    return asyncio.tasks._swap_current_task(host, other)  # noqa: SLF001  as asyncio's eager tasks do
 
 
 def make_loop(owner: LoopOwner, now: float, seed: str) -> BodyLoop:

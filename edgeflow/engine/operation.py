@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NO_CALLS: dict[int, Operation[Any]] = {}
+NO_OPERATIONS: dict[int, Operation[Any]] = {}
 """Empty, and replaced where something is put into it."""
 
 
@@ -125,7 +125,7 @@ class Operation(Coroutine[object, object, T]):
         self._generator: Generator[Any, Any, T] | None = None
         self._number = run.number
         run.number += 1
-        if run.unawaited is NO_CALLS:
+        if run.unawaited is NO_OPERATIONS:
             run.unawaited = {}
         run.unawaited[self._number] = self
 

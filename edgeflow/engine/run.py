@@ -20,7 +20,7 @@ from edgeflow.engine.failures import info
 from edgeflow.engine.flushing import Flusher
 from edgeflow.engine.inbox import Inbox, Mailbox, shown
 from edgeflow.engine.loop import make_loop
-from edgeflow.engine.operation import NO_CALLS
+from edgeflow.engine.operation import NO_OPERATIONS
 from edgeflow.engine.ops.step import NO_STEPS
 from edgeflow.engine.pacing import Pace
 from edgeflow.engine.queues import NOTHING
@@ -298,7 +298,7 @@ class Run(Desk):
     def _come_to_rest(self, rest: Rest) -> None:
         self.resting = rest
         self.asked = self.settled = self.journal.replay = NOTHING
-        self.unawaited = self.unawaited or NO_CALLS  # an emptied dict keeps its room
+        self.unawaited = self.unawaited or NO_OPERATIONS  # emptied, it keeps its room
         self.executing = self.executing or NO_STEPS
         if rest.status == "suspended":
             awaiting = shown(rest.awaiting)

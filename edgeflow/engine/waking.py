@@ -45,6 +45,15 @@ async def wake(worker: Worker, run: Run) -> bool:
 
 
 async def _wake(worker: Worker, run: Run) -> bool:
+    if run.over:
+        return False
+    if run.resting is None:  # by another ring; this one is newer
+        listening.fetch(run)
+        return True
+    return await _resume(worker, run)
+
+
+async def _resume(worker: Worker, run: Run) -> bool:
     parking, lease = worker.parking, worker.plan.lease
     has_cause = run.id in worker.due.claimed or run.id in worker.rung
     worker.rung.discard(run.id)

@@ -50,6 +50,8 @@ class Ledger(RecordingStore):
         self.complaints: list[str] = []
         self.trusted = True
         """Whether the store keeps what it acknowledges; else less is demanded."""
+        self.leased_late: set[str] = set()
+        """Instances whose lease was taken after somebody had given up asking for it."""
         self._codec = codec
         self.story = story
         self._known: dict[Name, Known] = {}

@@ -89,7 +89,6 @@ class Lives:
         self.trouble: Exception | None = None
         """What came out of it that no fault explains."""
         self._parked = parked
-        self._is_late = any(fault.kind == "late" for fault in plan)
         self._codec = app.wiring.codec
         self.ledger = Ledger(store, self._codec, self.story)
         self.faulty = ToldStore(self.ledger, plan, clock=self.clock, codec=self._codec)
@@ -214,7 +213,7 @@ class Lives:
         heads = await self._heads()
         if not heads:
             return False
-        if self._is_late and await self._let_go(heads):
+        if await self._let_go(heads):
             return True
         for head in heads:
             for number, post in self.unsent.items():
@@ -241,8 +240,8 @@ class Lives:
 
     async def _let_go(self, heads: Sequence[Head]) -> bool:
         """Let leases be over that were taken late; tell whether there was one."""
-        now = self.clock.now()
-        held = [head for head in heads if head.lease > now]
+        now, late = self.clock.now(), self.ledger.leased_late
+        held = [head for head in heads if head.lease > now and head.instance in late]
         for head in held:
             await self.ledger.renew(head.instance, head.token, now, 0.0)
         return bool(held)

@@ -70,6 +70,9 @@ class ToldStore(FaultyStore):
     async def _resume(
         self, instance: str, token: bytes, now: float, lease: float, worker: str
     ) -> Sequence[Envelope] | None:
+        fault = self._faults.get(self.writes + 1)
+        if fault is not None and fault.kind == "late":
+            self.ledger.leased_late.add(instance)
         self._tell(lambda: f"{instance} is taken up again in memory")
         return await super()._resume(instance, token, now, lease, worker)
 

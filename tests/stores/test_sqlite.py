@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from contextlib import closing, suppress
+from contextvars import Context, ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -544,6 +545,25 @@ async def test_a_cancelled_flight_lands_for_the_others(store: SqliteStore) -> No
             await store.commit("b", replace(START, seq=seq))
 
     assert [await last(store, i) for i in "abc"] == [20, 20, 20]
+
+
+def test_a_task_goes_on_in_its_own_context(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "test.db")
+    mine: ContextVar[str] = ContextVar("mine")
+
+    async def sets() -> str:
+        await store.open()
+        await store.load("a")
+        token = mine.set("kept")
+        await store.load("a")
+        await store.commit("a", START)
+        found = mine.get("lost")
+        mine.reset(token)
+        await store.close()
+        return found
+
+    with asyncio.Runner() as runner:
+        assert runner.run(sets(), context=Context()) == "kept"
 
 
 def test_an_interrupt_in_the_task_of_one_lets_the_rest_of_its_group_land(
