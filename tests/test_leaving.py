@@ -15,6 +15,7 @@ from edgeflow_memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgeflow import Workflow
     from edgeflow.store import Commit, Committed
 
 
@@ -47,6 +48,23 @@ class Far(MemoryStore):
         self.asked.set()
         await self.clock.sleep(self.seconds)
         return await super().claim(now, limit, lease, worker)
+
+
+def in_a_hurry(clock: VirtualClock) -> Workflow[None, str]:
+    """Five steps of a second, which have an hour."""
+
+    @step
+    async def tick() -> None:
+        await clock.sleep(1)
+
+    @workflow
+    async def hurried(ctx: Context) -> str:
+        async with asyncio.timeout(3600):
+            for _ in range(5):
+                await tick()
+        return "in time"
+
+    return hurried
 
 
 async def test_a_run_that_is_cancelled_ends_its_step_though_others_use_the_app() -> (
@@ -173,18 +191,7 @@ async def test_what_is_suspended_before_its_time_goes_on_for_who_stays_for_it(
 ) -> None:
     # G10: it is due at once, though its timer says otherwise
     clock = VirtualClock()
-
-    @step
-    async def tick() -> None:
-        await clock.sleep(1)
-
-    @workflow
-    async def hurried(ctx: Context) -> str:
-        async with asyncio.timeout(3600):
-            for _ in range(5):
-                await tick()
-        return "in time"
-
+    hurried = in_a_hurry(clock)
     app = App(MemoryStore(), workflows=[hurried], clock=clock)
     began = clock.now()
     async with AsyncExitStack() as stack:
@@ -240,18 +247,7 @@ async def test_who_comes_during_a_drain_waits_for_no_timer_of_what_it_put_away()
     # G10
     clock = VirtualClock()
     store = Far(clock, seconds=5)  # the last look takes longer than the step
-
-    @step
-    async def tick() -> None:
-        await clock.sleep(1)
-
-    @workflow
-    async def hurried(ctx: Context) -> str:
-        async with asyncio.timeout(3600):
-            for _ in range(5):
-                await tick()
-        return "in time"
-
+    hurried = in_a_hurry(clock)
     app = App(store, workflows=[hurried], clock=clock)
     began = clock.now()
 
