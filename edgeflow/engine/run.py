@@ -1,6 +1,6 @@
 """Run: drives one instance from its opening to suspension or its end.
 
-`advance` is the heart. It is called from plain callbacks of the host's loop, whenever
+`advance` is the heart. It is called within callbacks of the host's loop, whenever
 something happened: a step ended, a flush was written, a message came, a time was
 reached. It does all that can be done now, in one fixed order, and returns; there is
 one place where the instance comes to rest.
@@ -111,7 +111,7 @@ class Run(Desk):
     # --- the heart ------------------------------------------------------------
 
     def advance(self) -> None:
-        """Do all that can be done now. Call it from a plain callback of the host."""
+        """Do all that can be done now. Call it within a callback of the host's loop."""
         self.pace.begun()
         if self.over:
             return
