@@ -6,7 +6,6 @@ Steps and flushes that wait for nothing are done in the callback that began them
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -326,7 +325,6 @@ async def test_a_flush_that_is_cancelled_before_it_begins_gives_its_run_up() -> 
         await app_for(VirtualClock(), body).run("w")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="there it is of no account")
 async def test_no_task_of_the_host_is_current_while_a_body_runs() -> None:
     # G13: from 3.14 on, none of the body's tasks could begin beside it
     class Slow(MemoryStore):

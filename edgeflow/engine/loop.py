@@ -178,7 +178,9 @@ class BodyLoop(asyncio.AbstractEventLoop):
         host = asyncio._get_running_loop()  # noqa: SLF001  as every maker of loops does
         hooks = sys.get_asyncgen_hooks()
         left = SPIN_LIMIT
-        current = _set_aside(host, None)
+        current = None if host is None else asyncio.current_task(host)
+        if host is not None and current is not None:
+            asyncio._leave_task(host, current)  # noqa: SLF001  as every maker of tasks does
         asyncio._set_running_loop(self)  # noqa: SLF001  as every maker of loops does
         sys.set_asyncgen_hooks(None, self._close_generator)
         try:
@@ -198,7 +200,8 @@ class BodyLoop(asyncio.AbstractEventLoop):
         finally:
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(host)  # noqa: SLF001  as every maker of loops does
-            _set_aside(host, current)
+            if host is not None and current is not None:
+                asyncio._enter_task(host, current)  # noqa: SLF001  as every maker of tasks does
         raise BodyError(
             "the body spins without waiting for anything that can happen: "
             "wait for an operation, an asyncio.Event or ctx.sleep instead"
@@ -356,18 +359,6 @@ class BodyLoop(asyncio.AbstractEventLoop):
     def _close_generator(self, agen: AsyncGenerator[Any, Any]) -> None:
         if not self.closing:
             self.create_task(agen.aclose())
-
-
-def _set_aside(
-    host: asyncio.AbstractEventLoop | None, other: asyncio.Task[Any] | None
-) -> asyncio.Task[Any] | None:
-    """Make `other` the current task of the host's loop; give the one that was.
-
-    Python 3.11 has no need of it.
-    """
-    if host is None or sys.version_info < (3, 12):
-        return None
-    return asyncio.tasks._swap_current_task(host, other)  # noqa: SLF001  as asyncio's eager tasks do
 
 
 def make_loop(owner: LoopOwner, now: float, seed: str) -> BodyLoop:
