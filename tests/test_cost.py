@@ -140,7 +140,8 @@ async def test_a_step_costs_the_same_whatever_came_before_it() -> None:
     early = await cost_of(app, 100, 200)
     late = await cost_of(app, 1000, 1100)
 
-    assert abs(late["calls"] - early["calls"]) <= 0.15 * early["calls"]
+    room = 0.05 if IS_EAGER else 0.1  # before 3.12 turns of the loop vary by themselves
+    assert abs(late["calls"] - early["calls"]) <= room * early["calls"]
 
 
 # M-02, STORES §1
