@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Answer(asyncio.Future[T]):
     """A future whose task goes on as soon as it is told, not in the loop's next turn.
 
-    A turn takes a tenth as long as a commit. For tasks only: who is given to
+    That saves each call of the store a turn. For tasks only: who is given to
     `add_done_callback` first is called within `resolve` and `refuse`, where no other
     task runs.
     """

@@ -104,7 +104,7 @@ class Attendance:
     def rested(self, run: Run) -> bool:
         """Take note of a run at rest; tell whether somebody here waits for its end."""
         is_given = self.is_given_to(run.id)
-        if is_given and run.stopping:
+        if is_given and run.stopping and not run.finished:
             self._evicted.add(run.id)
         return is_given
 
