@@ -203,8 +203,10 @@ def test_a_signal_between_two_runs_is_not_lost() -> None:
             with running("loop", "nothing") as program:
                 program.wait_for("works", done + 1 + count)
                 program.tell(number)
-                assert program.end() in codes
-            assert is_closed()
+                code = program.end()
+            assert code in codes
+            # While its store closes, all is durable: a signal does as without us.
+            assert is_closed() or code == -TERM
 
 
 # --- too late ---------------------------------------------------------------------
