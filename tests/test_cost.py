@@ -13,7 +13,7 @@ import sys
 import tracemalloc
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 import pytest
 
@@ -186,6 +186,60 @@ async def test_a_replay_takes_no_hop_and_few_turns_of_the_loop(tmp_path: Path) -
     assert more["call_soon_threadsafe"] == less["call_soon_threadsafe"]
     assert more["_run_once"] - less["_run_once"] <= 1000 / 200
     assert more["calls"] - less["calls"] <= 1000 * 60
+
+
+async def parked(app: App) -> asyncio.Semaphore:
+    """Have an instance rest that waits; give what counts the times that it does."""
+    rests = asyncio.Semaphore(0)
+    app.observe(lambda event: rests.release() if is_rest(event) else None)
+    await app.start(receiver, id="i")
+    await rests.acquire()
+    return rests
+
+
+async def woken(app: App, rests: asyncio.Semaphore, count: int) -> None:
+    for _ in range(count):
+        await app.handle("i").send("go")
+        await rests.acquire()
+
+
+# L-21, G15
+async def test_a_wake_is_a_message_a_lease_and_a_commit(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'cost.db'}?synchronous=normal"
+    found: list[Counter[str]] = []
+    async with App(url, workflows=[receiver], config={}, linger=0.0) as app:
+        rests = await parked(app)
+        for count in (20, 20, 120):
+            counts: Counter[str] = Counter()
+            with counted(counts):
+                await woken(app, rests, count)
+            found.append(counts)
+    cost = {name: (found[-1][name] - found[-2][name]) / 100 for name in found[-1]}
+
+    assert 3 <= cost["call_soon_threadsafe"] <= 3.1
+    assert cost["calls"] <= (560 if IS_EAGER else 670)
+
+
+class Unsearched(dict[str, Any]):
+    """What is found by its key, and never by looking at all of them."""
+
+    def _refuse(self) -> NoReturn:
+        raise AssertionError("all of it was looked at")
+
+    __iter__ = keys = values = items = _refuse
+
+
+# L-21, G15
+async def test_a_wake_looks_at_no_other_instance() -> None:
+    async with App("memory:", workflows=[receiver], config={}, linger=0.0) as app:
+        rests = await parked(app)
+        async with app.session.using() as worker:
+            runs = worker.runs
+            worker.runs = Unsearched(runs)
+            try:
+                await woken(app, rests, 1)
+            finally:
+                worker.runs = runs
 
 
 # --- commits --------------------------------------------------------------------------

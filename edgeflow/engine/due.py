@@ -57,8 +57,8 @@ class Due:
         """Tell how many more instances may run here now: opened ones run soon."""
         worker = self._worker
         busy = len(worker.runs) - len(worker.parking) + worker.waking
-        opening = worker.openings.tasks.keys() - worker.runs.keys()
-        return max(worker.plan.max_running - busy - len(opening), 0)
+        opening = sum(each not in worker.runs for each in worker.openings.tasks)
+        return max(worker.plan.max_running - busy - opening, 0)
 
     async def claim(self, limit: int, since: float | None = None) -> list[str]:
         """Take instances that are due now, or since some time."""
