@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -43,7 +41,6 @@ def test_every_block_of_the_readme_is_known_to_this_file() -> None:
     ]
 
 
-@pytest.mark.timeout(60)
 def test_the_programs_of_the_readme_run_one_after_the_other(tmp_path: Path) -> None:
     program = tmp_path / "readme.py"
     program.write_text("\n\n".join(PROGRAMS), encoding="utf-8")
@@ -64,7 +61,6 @@ def test_the_programs_of_the_readme_run_one_after_the_other(tmp_path: Path) -> N
     ]
 
 
-@pytest.mark.timeout(60)
 def test_the_smallest_program_calls_its_step_once_however_often_it_is_run(
     tmp_path: Path,
 ) -> None:
@@ -80,7 +76,6 @@ def test_the_smallest_program_calls_its_step_once_however_often_it_is_run(
     assert (tmp_path / "calls").read_text() == "x"
 
 
-@pytest.mark.timeout(60)
 def test_the_commands_of_the_readme_work_on_the_smallest_program(
     tmp_path: Path,
 ) -> None:
@@ -122,7 +117,6 @@ asyncio.run(each_word())
 """
 
 
-@pytest.mark.timeout(60)
 def test_each_word_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
     program = tmp_path / "words.py"
     program.write_text("\n\n".join([*PROGRAMS, WORDS]), encoding="utf-8")
@@ -142,7 +136,6 @@ def test_each_word_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.timeout(60)
 def test_the_tests_of_the_readme_pass(tmp_path: Path) -> None:
     program = tmp_path / "test_readme.py"
     program.write_text("\n\n".join(PROGRAMS), encoding="utf-8")
@@ -162,7 +155,6 @@ def test_the_readme_lists_every_example() -> None:
     assert listed == there - {"bank.py", "settle.py"}
 
 
-@pytest.mark.timeout(60)
 def test_the_first_command_of_the_readme_settles_the_payments(tmp_path: Path) -> None:
     first = blocks("console")[0].splitlines()[0]
     assert first.endswith("uv run examples/settle.py")

@@ -199,14 +199,17 @@ def test_a_signal_between_two_runs_is_not_lost() -> None:
     # P-09
     for number, codes in (TERM, {143, -15}), (INT, {-2, 130}):
         for count in range(2):
+            written = len(notes())
             done = notes().count("works")
             with running("loop", "nothing") as program:
                 program.wait_for("works", done + 1 + count)
                 program.tell(number)
                 code = program.end()
             assert code in codes
-            # While its store closes, all is durable: a signal does as without us.
+            # While its store closes, SIGTERM does as without us: all is durable.
             assert is_closed() or code == -TERM
+            for n in range(notes()[written:].count("works")):
+                assert completed(f"n{n}") == ["quick"] * 3
 
 
 # --- too late ---------------------------------------------------------------------

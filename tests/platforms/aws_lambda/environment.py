@@ -35,7 +35,7 @@ EXTERNAL_SECONDS = 2.0
 """Between SIGTERM and SIGKILL, with an internal extension."""
 PATIENCE = 15
 COUNTS = {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"}
-"""They have a process counted; writing that takes a third of `TERM_SECONDS`."""
+"""They have a process counted; on a slow machine that takes all of `TERM_SECONDS`."""
 
 
 class FunctionError(Exception):
